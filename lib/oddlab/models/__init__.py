@@ -1,0 +1,5 @@
+"""Detectors, each of which puts parts of oddlab to work."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"padim": ["PaDiM", "PaDiMModel"]})

@@ -1,0 +1,354 @@
+"""What every part promises (design: never changes its arguments, keeps the dtype, is seeded, saves and loads, refuses
+bad input by name, bounds its memory). A part joins by adding an entry to PARTS."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import oddlab
+from oddlab import AUPRO, DynamicBufferModule, FeatureExtractor, GaussianBlur2d, MultiVariateGaussian, PaDiM
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+class Bank(DynamicBufferModule):
+    """The smallest part with a fitted size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("rows", torch.empty(0))
+
+    def fit(self, rows: Tensor) -> None:
+        self.rows = rows.clone()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - self.rows.mean(dim=0)
+
+
+def score(metric: AUPRO, x: Tensor) -> Tensor:
+    mask = torch.zeros(8, 8)
+    mask[2:4, 3:6] = 1
+    metric.update(x, mask.expand(len(x), 8, 8))
+    return metric.compute()
+
+
+@dataclass
+class Part:
+    """How to make a part, fit it, what to call on it, and what it must refuse."""
+
+    make: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+    argument: str | None
+    """The name that errors about the input start with; None for a part that checks nothing."""
+    calls: dict[str, Callable[[nn.Module, Tensor], object]]
+    fit: Callable[[nn.Module, Tensor], object] = lambda part, x: None
+    half: bool = True
+    """Whether float16 and bfloat16 work; if not they are refused by name."""
+    refused: dict[str, tuple[Callable[[], object], str]] = field(default_factory=dict)
+    """What else must fail: a call, and a pattern of its message."""
+
+
+PARTS = {
+    "GaussianBlur2d": Part(
+        make=lambda: GaussianBlur2d(None, 1.5, channels=3),
+        shape=(4, 3, 12, 9),
+        argument="input_tensor",
+        calls={"forward": lambda part, x: part(x)},
+        refused={
+            "even kernel": (lambda: GaussianBlur2d(4, 1.0, 1), "kernel_size: expected .* odd .* got 4"),
+            "sigma 0": (lambda: GaussianBlur2d(3, 0.0, 1), "sigma: expected .* above 0, got 0.0"),
+            "three sigmas": (lambda: GaussianBlur2d(3, (1.0, 1.0, 1.0), 1), "sigma: expected one value or a pair"),
+            "no channels": (lambda: GaussianBlur2d(3, 1.0, 0), "channels: expected .* got 0"),
+            "border": (lambda: GaussianBlur2d(3, 1.0, 1, border_type="mirror"), "border_type: .* reflect.* got 'mirror'"),
+            "channels": (lambda: GaussianBlur2d(3, 1.0, 2)(torch.rand(1, 3, 8, 8)), r"input_tensor: .* C = 2.* \(1, 3, 8, 8\)"),
+            "valid": (
+                lambda: GaussianBlur2d(9, 1.0, 1, padding="valid")(torch.rand(1, 1, 8, 8)),
+                "input_tensor: expected .* H >= 9",
+            ),
+            "integers": (lambda: GaussianBlur2d(3, 1.0, 1)(torch.ones(1, 1, 8, 8).byte()), "input_tensor: .* got uint8"),
+        },
+    ),
+    "MultiVariateGaussian": Part(
+        make=lambda: MultiVariateGaussian(3, 4),
+        shape=(20, 3, 2, 2),
+        argument="embedding",
+        fit=lambda part, x: part.fit(x),
+        calls={
+            "fit": lambda part, x: part.fit(x),
+            "forward": lambda part, x: part(x),
+            "partial_fit": lambda part, x: part.partial_fit(x).inv_covariance,
+            "merge": lambda part, x: part.merge(MultiVariateGaussian(3, 4).partial_fit(x)).inv_covariance,
+            "mahalanobis": lambda part, x: part.mahalanobis(x),
+            "_cov": lambda part, x: part._cov(x[:, :, 0, 0]),
+        },
+        half=False,
+        refused={
+            "one sample": (lambda: MultiVariateGaussian(3, 4).fit(torch.rand(1, 3, 2, 2)), r"embedding: .* N >= 2"),
+            "D": (lambda: MultiVariateGaussian(3, 4).fit(torch.rand(9, 2, 2, 2)), r"embedding: .* D = 3.* \(9, 2, 2, 2\)"),
+            "P": (lambda: MultiVariateGaussian(3, 4).fit(torch.rand(9, 3, 2, 3)), "embedding: .* n_patches = 4"),
+            "unfitted": (lambda: MultiVariateGaussian(3, 4).mahalanobis(torch.rand(1, 3, 2, 2)), "call fit or partial_fit"),
+            "constant": (lambda: MultiVariateGaussian(3, 4).fit(torch.ones(9, 3, 2, 2)), "covariance of 4 of 4 .* singular"),
+            "N <= D without ridge": (
+                lambda: MultiVariateGaussian(3, 1, ridge=0.0).fit(torch.rand(3, 3, 1, 1)),
+                "embedding: the covariance of 1 of 1 patches is singular",
+            ),
+            "ridge": (lambda: MultiVariateGaussian(3, 4, ridge=-1.0), "ridge: expected .* got -1.0"),
+            "merge": (
+                lambda: MultiVariateGaussian(3, 1).merge(MultiVariateGaussian(2, 1).partial_fit(torch.rand(5, 2, 1, 1))),
+                "other: expected n_features = 3",
+            ),
+        },
+    ),
+    "FeatureExtractor": Part(
+        make=lambda: FeatureExtractor("efficientnet_lite0", ["blocks.1", "stem"]),
+        shape=(2, 3, 32, 32),
+        argument="input_tensor",
+        calls={"forward": lambda part, x: part(x), "out_dims": lambda part, x: torch.tensor(part.out_dims).to(x)},
+        refused={
+            "layer": (
+                lambda: FeatureExtractor("efficientnet_lite0", ["layer1"], pre_trained=False),
+                "layers: 'layer1' does not exist.* expected names out of .*stem.*blocks.15.*classifier",
+            ),
+            "no layers": (lambda: FeatureExtractor("efficientnet_lite0", []), r"layers: expected .* got \[\]"),
+            "a string of layers": (lambda: FeatureExtractor("efficientnet_lite0", "stem"), "layers: expected a list"),
+            "backbone": (
+                lambda: FeatureExtractor("resnet_18", ["layer1"]),
+                "backbone: expected 'efficientnet_lite0' or one of .*resnet18.*got 'resnet_18'",
+            ),
+            "backbone type": (lambda: FeatureExtractor(18, ["layer1"]), "backbone: expected .* got int"),
+        },
+    ),
+    "DynamicBufferModule": Part(
+        make=Bank,
+        shape=(5, 3),
+        argument=None,
+        fit=lambda part, x: part.fit(x),
+        calls={"forward": lambda part, x: part(x), "get_tensor_attribute": lambda part, x: part.get_tensor_attribute("rows")},
+        refused={
+            "attribute": (lambda: Bank().get_tensor_attribute("row"), r"attribute_name: .* \['rows'\], got 'row'"),
+        },
+    ),
+    "AUPRO": Part(
+        make=AUPRO,
+        shape=(2, 8, 8),
+        argument="preds",
+        calls={"update": score},
+        refused={
+            "shapes": (lambda: AUPRO().update(torch.rand(1, 4, 4), torch.zeros(1, 4, 5)), r"target: .* \(1, 4, 4\), got \(1, 4, 5\)"),
+            "one class": (
+                lambda: (metric := AUPRO(), metric.update(torch.rand(1, 4, 4), torch.zeros(1, 4, 4)), metric.compute()),
+                "target: expected both",
+            ),
+            "limit": (lambda: AUPRO(0.0), "fpr_limit: expected .* got 0.0"),
+        },
+    ),
+    "PaDiM": Part(
+        make=lambda: PaDiM(layers=["blocks.2"], image_size=32, n_features=6),
+        shape=(8, 3, 32, 32),
+        argument="images",
+        fit=lambda part, x: part.model.fit_batch(x),
+        calls={
+            "forward": lambda part, x: part(x),
+            "validation_step": lambda part, x: part.validation_step({"image": x}, 0),
+            "predict_step": lambda part, x: part.predict_step({"image": x}, 0),
+            "test_step": lambda part, x: part.test_step({"image": x}, 0),
+        },
+        half=False,
+        refused={
+            "unfitted": (lambda: PaDiM(layers=["stem"], image_size=32)(torch.rand(1, 3, 32, 32)), "call fit or partial_fit"),
+            "one training image": (
+                lambda: (
+                    model := PaDiM(layers=["stem"], image_size=32),
+                    model.model.fit_batch(torch.rand(1, 3, 32, 32)),
+                    model(torch.rand(1, 3, 32, 32)),
+                ),
+                "has seen 1 samples and needs 2",
+            ),
+            "n_features": (lambda: PaDiM(layers=["stem"], n_features=33), "n_features: expected None or 1 to 32"),
+            "size": (lambda: PaDiM(layers=["stem"], image_size=32)(torch.rand(1, 3, 64, 64)), "images: expected .* H = 32"),
+        },
+    ),
+}
+CALLS = [pytest.param(part, call, id=f"{name}.{call}") for name, part in PARTS.items() for call in part.calls]
+TAKES_DATA = [case for case in CALLS if case.values[0].argument and case.values[1] not in ("out_dims", "_cov")]
+
+
+def sample(part: Part, dtype: torch.dtype = torch.float32, device: str = "cpu", seed: int = 1) -> Tensor:
+    return torch.rand(part.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(device, dtype)
+
+
+def fitted(part: Part, dtype: torch.dtype = torch.float32, device: str = "cpu") -> nn.Module:
+    made = part.make().to(device, dtype)
+    part.fit(made, sample(part, dtype, device, seed=0))
+    return made
+
+
+def tensors(result: object) -> list[Tensor]:
+    if isinstance(result, Tensor):
+        return [result]
+    if isinstance(result, dict):
+        return tensors(list(result.values()))
+    return [t for item in result for t in tensors(item)] if isinstance(result, (list, tuple)) else []
+
+
+def same(a: object, b: object) -> bool:
+    """To the last bit, with NaN equal to NaN."""
+    pairs = list(zip(tensors(a), tensors(b), strict=True))
+    return len(pairs) > 0 and all(x.dtype == y.dtype and np.array_equal(x.cpu(), y.cpu(), equal_nan=True) for x, y in pairs)
+
+
+@pytest.mark.parametrize(("part", "call"), CALLS)
+def test_arguments_are_left_alone(part, call):
+    made, x = fitted(part), sample(part)
+    before, version = x.clone(), x._version
+    part.calls[call](made, x)
+    assert torch.equal(x, before) and x._version == version  # the version also counts changes that were undone
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(("part", "call"), CALLS)
+def test_dtype_and_device_follow_the_input(part, call, dtype, device):
+    for result in tensors(part.calls[call](fitted(part, dtype, device), sample(part, dtype, device))):
+        assert result.device.type == device
+        assert result.dtype == dtype or not result.is_floating_point()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(("part", "call"), CALLS)
+def test_half_precision_works_or_is_refused_by_name(part, call, dtype):
+    if part.half:
+        for result in tensors(part.calls[call](fitted(part, dtype), sample(part, dtype))):
+            assert result.isfinite().all() and (result.dtype == dtype or not result.is_floating_point())
+    else:
+        with pytest.raises(TypeError, match=f"expected .* got {str(dtype).removeprefix('torch.')}"):
+            fitted(part, dtype)
+
+
+@pytest.mark.parametrize(("part", "call"), CALLS)
+def test_results_are_the_same_twice_and_global_random_state_is_not_touched(part, call):
+    def states():
+        return torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+
+    x = sample(part)
+    torch.manual_seed(1)
+    first = part.calls[call](fitted(part), x)
+    torch.manual_seed(2)
+    made = fitted(part)
+    before = states()
+    second = part.calls[call](made, x)
+    after = states()
+    assert same(first, second)
+    assert torch.equal(before[0], after[0]) and (before[1] == after[1]).all() and before[2] == after[2]
+
+
+def saved_and_loaded(part: Part, made: nn.Module) -> dict[str, nn.Module]:
+    file = io.BytesIO()
+    torch.save(made.state_dict(), file)
+    file.seek(0)
+    fresh = part.make()
+    fresh.load_state_dict(torch.load(file, weights_only=True))
+    whole = io.BytesIO()
+    torch.save(made, whole)
+    whole.seek(0)
+    return {
+        "state_dict": fresh,
+        "deepcopy": copy.deepcopy(made),
+        "pickle": pickle.loads(pickle.dumps(made)),
+        "torch.save": torch.load(whole, weights_only=False),
+    }
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("used", [False, True], ids=["before a call", "after a call"])
+@pytest.mark.parametrize(("part", "call"), CALLS)
+def test_copies_and_checkpoints_give_the_same_results(part, call, used, dtype):
+    made, x = fitted(part, dtype), sample(part, dtype)
+    if used:
+        part.calls[call](made, x)
+    copies = saved_and_loaded(part, made)
+    expected = part.calls[call](made, x)
+    for how, other in copies.items():
+        if how == "state_dict" and not made.state_dict():
+            other.to(dtype)
+            if used:  # a metric's running state is not in its checkpoint, as torchmetrics has it
+                part.calls[call](other, x)
+        elif any(p.dtype != dtype for p in other.parameters()):
+            other.to(dtype)  # parameters keep the module's dtype, as PyTorch has it
+        assert same(part.calls[call](other, x), expected), how
+
+
+BAD = {
+    "NaN": lambda x: torch.full_like(x, float("nan")),
+    "one infinity": lambda x: x.clone().index_fill_(0, torch.tensor([0]), float("inf")),
+    "empty": lambda x: x[:0],
+    "another rank": lambda x: x[0],
+    "integers": lambda x: x.int(),
+    "a list": lambda x: x.tolist(),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize(("part", "call"), TAKES_DATA)
+def test_bad_tensors_get_one_error_that_names_the_argument(part, call, bad):
+    made = fitted(part)
+    before = copy.deepcopy(made.state_dict())
+    given = BAD[bad](sample(part))
+    with pytest.raises((ValueError, TypeError), match=rf"^{part.argument}: expected "):
+        part.calls[call](made, given)
+    assert same(made.state_dict(), before) or not before
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [pytest.param(*case, id=f"{name}: {what}") for name, part in PARTS.items() for what, case in part.refused.items()],
+)
+def test_other_bad_input_gets_one_error_that_says_what_was_expected(act, says):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        act()
+    assert re.search(says, str(caught.value), flags=re.DOTALL)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the bytes of the largest tensor that any operation makes."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.bytes = max([self.bytes, *(t.untyped_storage().nbytes() for t in tensors(result))])
+        return result
+
+
+@pytest.mark.parametrize(("part", "call"), CALLS)
+def test_no_tensor_is_much_larger_than_what_comes_in_and_goes_out(part, call):
+    made = fitted(part)
+    x = sample(part).repeat(16, *[1] * (len(part.shape) - 1))
+    with LargestTensor() as largest:
+        result = part.calls[call](made, x)
+    known = [x, *tensors(result), *tensors(made.state_dict())]
+    widest = 2 if part.make not in (PARTS["FeatureExtractor"].make, PARTS["PaDiM"].make) else 32  # channels inside
+    assert largest.bytes <= widest * max(t.numel() * t.element_size() for t in known)
+
+
+LIBRARY = Path(oddlab.__file__).parent
+
+
+@pytest.mark.parametrize("file", sorted(LIBRARY.rglob("*.py")), ids=lambda p: str(p.relative_to(LIBRARY)))
+def test_the_library_sets_no_thread_counts_and_inverts_no_matrix_by_lu(file):
+    code = file.read_text()
+    assert not re.search(r"set_num_threads|set_num_interop|linalg\.(inv|solve)\(|torch\.inverse|\.inverse\(", code)
+    assert not re.search(r"(import|from) lightning\b", code)  # never beside pytorch_lightning
