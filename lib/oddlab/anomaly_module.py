@@ -18,6 +18,15 @@ KEPT = ("label", "pred_scores", "mask", "anomaly_maps")
 """What an epoch keeps of each batch; images and paths are let go."""
 
 
+def figures_of_merit(prefix: str, threshold: Tensor) -> MetricCollection:
+    """AUROC and, if a threshold has been chosen, F1 at it."""
+    # normalization=None: torchmetrics else takes scores outside [0, 1] for logits, and a sigmoid makes them equal.
+    metrics = {"AUROC": BinaryAUROC(normalization=None)}
+    if not threshold.isnan():
+        metrics["F1Score"] = F1AtThreshold(threshold.item())
+    return MetricCollection(metrics, prefix=prefix, compute_groups=False)
+
+
 class AnomalyModule(pl.LightningModule, ABC):
     r"""A detector that is fitted, validated, tested and asked by a `pytorch_lightning.Trainer`.
 
@@ -61,14 +70,6 @@ class AnomalyModule(pl.LightningModule, ABC):
         super().__init__()
         self.register_buffer("image_threshold", torch.tensor(float("nan")))
         self.register_buffer("pixel_threshold", torch.tensor(float("nan")))
-        # normalization=None: torchmetrics else takes scores outside [0, 1] for logits, and a sigmoid makes them equal.
-        self.image_metrics = MetricCollection(
-            {"AUROC": BinaryAUROC(normalization=None), "F1Score": F1AtThreshold()}, prefix="image_", compute_groups=False
-        )
-        self.pixel_metrics = MetricCollection(
-            {"AUROC": BinaryAUROC(normalization=None), "F1Score": F1AtThreshold()}, prefix="pixel_", compute_groups=False
-        )
-        self.aupro = AUPRO()
         self._outputs: list[dict[str, Any]] = []
 
     def forward(self, batch: Tensor) -> Any:
@@ -167,19 +168,13 @@ class AnomalyModule(pl.LightningModule, ABC):
         labels = {int(label) for output in outputs for label in output["label"]}
         if labels != {0, 1}:
             return
-        self.image_metrics["F1Score"].cut = self.image_threshold.cpu()
-        self.pixel_metrics["F1Score"].cut = self.pixel_threshold.cpu()
-        collections = (self.image_metrics.cpu(), self.pixel_metrics.cpu())
-        self._collect_outputs(*collections, outputs)
-        logged = self.image_metrics.compute()
-        if self.image_threshold.isnan():
-            del logged["image_F1Score"]
+        image = figures_of_merit("image_", self.image_threshold)
+        pixel = figures_of_merit("pixel_", self.pixel_threshold)
+        self._collect_outputs(image, pixel, outputs)
+        logged = image.compute()
         if all("mask" in output and "anomaly_maps" in output for output in outputs):
+            aupro = AUPRO()
             for output in outputs:
-                self.aupro.update(output["anomaly_maps"], output["mask"])
-            logged |= {**self.pixel_metrics.compute(), "pixel_AUPRO": self.aupro.compute()}
-            if self.pixel_threshold.isnan():
-                del logged["pixel_F1Score"]
-        for metric in (*collections, self.aupro):
-            metric.reset()
+                aupro.update(output["anomaly_maps"], output["mask"])
+            logged |= {**pixel.compute(), "pixel_AUPRO": aupro.compute()}
         self.log_dict(logged)

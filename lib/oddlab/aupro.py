@@ -86,7 +86,7 @@ class AUPRO(Metric):
             weights, n_regions = region_weights(mask)
             self.scores.append(scores.flatten())
             self.weights.append(weights.flatten())
-            self.n_regions += n_regions
+            self.n_regions = self.n_regions + n_regions
 
     def compute(self) -> Tensor:
         scores, weights = dim_zero_cat(self.scores), dim_zero_cat(self.weights)

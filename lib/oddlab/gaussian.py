@@ -221,7 +221,8 @@ class MultiVariateGaussian(DynamicBufferModule):
     def _factor(self) -> Tensor:
         # Made when first asked for, since partial_fit, merge and loading would else pay for it every time.
         if self._whitening is None:
-            self._whitening = whitening(self.covariance)
+            with torch.inference_mode(False):  # kept for later calls, which may want gradients
+                self._whitening = whitening(self.covariance)
         return self._whitening
 
     def _apply(self, fn, recurse: bool = True):

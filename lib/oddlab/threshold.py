@@ -38,15 +38,15 @@ class AdaptiveThreshold(BinaryPrecisionRecallCurve):
 
 
 class F1AtThreshold(BinaryF1Score):
-    """F1 of the decision `preds >= cut`, for scores of any range; set `cut` before the first update.
+    """F1 of the decision `preds >= cut`, for scores of any range.
 
-    >>> metric = F1AtThreshold()
-    >>> metric.cut = torch.tensor(22.0)
-    >>> metric(torch.tensor([20.0, 21.0, 23.0, 25.0]), torch.tensor([0, 0, 1, 1]))
+    >>> F1AtThreshold(22.0)(torch.tensor([20.0, 21.0, 23.0, 25.0]), torch.tensor([0, 0, 1, 1]))
     tensor(1.)
     """
 
-    cut: Tensor
+    def __init__(self, cut: float) -> None:
+        super().__init__()
+        self.cut = cut
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        super().update((preds >= self.cut.to(preds.device)).int(), target)
+        super().update((preds >= self.cut).int(), target)

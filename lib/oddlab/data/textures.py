@@ -38,15 +38,16 @@ def texture_folder() -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # Written under another name and renamed whole: a run that is interrupted, or a second one, sees all or nothing.
         made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".textures-"))
-        for i, name in enumerate(TEXTURES):
-            _write(name, made / name, np.random.default_rng(i))
-        made.chmod(0o755)
         try:
+            for i, name in enumerate(TEXTURES):
+                _write(name, made / name, np.random.default_rng(i))
+            made.chmod(0o755)
             os.rename(made, folder)
         except OSError:
-            shutil.rmtree(made)
-            if not folder.is_dir():
+            if not folder.is_dir():  # else a second run was quicker
                 raise
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
     return folder
 
 

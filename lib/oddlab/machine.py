@@ -1,0 +1,46 @@
+"""What this machine has: its devices, and the versions of what is installed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "papermill", "jupyterlab")
+
+
+def version(package: str) -> str | None:
+    """The installed version of `package`, or None.
+
+    >>> version("no-such-package") is None
+    True
+    """
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, oddlab and the packages that its numbers depend on."""
+    import oddlab
+
+    installed = {package: version(package) or "missing" for package in PACKAGES}
+    return {"python": platform.python_version(), "oddlab": oddlab.__version__, **installed}
+
+
+def devices() -> list[str]:
+    """One line for the processor and one for each GPU that torch sees, with its memory."""
+    import psutil
+
+    gib = 1024**3
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = [f"cpu: {cores} cores, {psutil.virtual_memory().total / gib:.0f} GiB"]
+    if version("torch") is None:
+        return found
+    import torch
+
+    for i in range(torch.cuda.device_count()):
+        gpu = torch.cuda.get_device_properties(i)
+        found.append(f"cuda:{i}: {gpu.name}, {gpu.total_memory / gib:.0f} GiB")
+    return found
