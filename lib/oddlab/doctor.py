@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from oddlab.lab.machine import PACKAGES, devices, version
+from oddlab.machine import PACKAGES, devices, version
 
 DISK = 2 * 1024**3
 """Bytes of free disk that a run over all notebooks stays well below."""

@@ -1,0 +1,104 @@
+"""Exercises that check themselves. Each notebook's are the functions of one module here, with the stem of its part."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(repr=False)
+class Result:
+    """The answer to an answer: `verdict` is "not attempted", "wrong" or "right", `reason` why it is wrong."""
+
+    exercise: str
+    verdict: str
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return self.verdict == "right"
+
+    def __str__(self) -> str:
+        if self.verdict == "not attempted":
+            return "not attempted yet: replace the ... with your answer and run the cell again"
+        return f"wrong because {self.reason}" if self.verdict == "wrong" else "right"
+
+    __repr__ = __str__
+
+
+def check(exercise: str, answer: Any) -> Result:
+    """Check a learner's answer, a value or a function, to an exercise named "stem.name".
+
+    What checks it is the function `name` in the module `oddlab.lab.exercises.stem`: it takes the answer and returns
+    None if it is right, else why it is wrong, as the end of a sentence ("your distances are squared"). An answer that
+    is `...`, or returns it, is not attempted; a function that raises or returns None when it is called is wrong.
+
+    Raises `ValueError` for an unknown exercise, with those there are.
+    """
+    checker = find_checker(exercise)
+    if answer is ...:
+        return Result(exercise, "not attempted")
+    watched = Watched(answer) if callable(answer) and not inspect.isclass(answer) else None
+    try:
+        reason = checker(answer if watched is None else watched)
+    except _Verdict as verdict:
+        return Result(exercise, *verdict.args)
+    except Exception as error:
+        # What the answer did not raise is a mistake in the checker.
+        if watched is None or error not in watched.raised:
+            raise
+        reason = f"it raised {type(error).__name__}: {error}"
+    return Result(exercise, "right") if reason is None else Result(exercise, "wrong", " ".join(reason.split()))
+
+
+class _Verdict(BaseException):
+    """Ends a checker that calls an unfinished answer; no `except Exception` there holds it up."""
+
+
+class Watched:
+    """A learner's function, with the exceptions that come out of it noted."""
+
+    def __init__(self, function: Callable) -> None:
+        functools.update_wrapper(self, function)
+        self.raised: list[Exception] = []
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            returned = self.__wrapped__(*args, **kwargs)
+        except Exception as error:
+            self.raised.append(error)
+            raise
+        if returned is ...:
+            raise _Verdict("not attempted")
+        if returned is None:
+            raise _Verdict("wrong", "it returns nothing: its last line should be a `return`")
+        return returned
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["__wrapped__"], name)
+
+
+def find_checker(exercise: str) -> Callable[[Any], str | None]:
+    """The function that checks an exercise. Raises `ValueError` if there is none, with those there are."""
+    stem, _, name = str(exercise).partition(".")
+    if checker := list_checkers(stem).get(name):
+        return checker
+    known = [f"{stem}.{name}" for stem in _stems() for name in list_checkers(stem)]
+    raise ValueError(f"exercise: expected one of {', '.join(known)}; got {exercise!r}")
+
+
+def list_checkers(stem: str) -> dict[str, Callable[[Any], str | None]]:
+    """The functions that check the exercises of one notebook, by name; none for an unknown stem."""
+    if stem not in _stems():
+        return {}
+    module = importlib.import_module(f"{__name__}.{stem}")
+    functions = inspect.getmembers(module, inspect.isfunction)
+    return {name: f for name, f in functions if f.__module__ == module.__name__ and not name.startswith("_")}
+
+
+def _stems() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(__path__)]

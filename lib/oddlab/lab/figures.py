@@ -1,0 +1,171 @@
+"""Figures: how they look, how they are shown small and with words for those who cannot see them, and heat maps."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+from cycler import cycler
+from IPython import get_ipython
+from IPython.display import Image, display
+from matplotlib.figure import Figure
+from PIL import Image as Pillow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+
+WIDTH = 9.5
+"""Inches: the widest figure by default, which fits a notebook on a laptop's screen."""
+
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000"]
+"""The palette of Okabe and Ito, which the colour-blind can tell apart."""
+
+STYLE = {
+    "axes.labelsize": 11,
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 12,
+    "figure.dpi": 80,
+    "font.size": 11,
+    "legend.fontsize": 10,
+    "legend.frameon": False,
+    "savefig.dpi": "figure",
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+}
+
+
+def use_defaults() -> None:
+    """Set how figures look, and in a notebook that a picture always has the size of its figure."""
+    matplotlib.rcParams.update(STYLE)
+    if getattr(get_ipython(), "kernel", None) is None:
+        return
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+    from matplotlib_inline.config import InlineBackend
+
+    # A tight box, the default, has another size for every tick label, and the page would jump.
+    InlineBackend.instance().print_figure_kwargs = {"bbox_inches": None}
+    set_matplotlib_formats("png")
+
+
+def subplots(rows: int = 1, cols: int = 1, **kwargs: Any) -> tuple[Figure, Any]:
+    """A figure and its axes, as `matplotlib.pyplot.subplots` gives them, but one that pyplot does not hold.
+
+    So it is shown where it is the last expression of a cell or passed to :func:`show`, only there, and its memory is
+    freed. `figsize` is derived from `rows` and `cols` if it is not given; other `kwargs` go to `Figure.subplots`.
+
+    >>> figure, axes = subplots(2, 3, sharex=True)
+    >>> axes.shape
+    (2, 3)
+    """
+    side = min(4.8, WIDTH / cols)
+    figure = Figure(figsize=kwargs.pop("figsize", (side * cols, min(side, 3.4) * rows)), layout="constrained")
+    return figure, figure.subplots(rows, cols, **kwargs)
+
+
+def show(figure: Figure, alt: str, key: bool = False) -> None:
+    """Show a figure as a small picture, a PNG of at most 256 colours, with the sentence `alt` that says what it shows.
+
+    `alt` is stored with the output, where nbconvert and others find it. `key` marks the picture that stands for the
+    notebook on the index page of a run. Raises `TypeError` if `figure` is none, `ValueError` if `alt` is no sentence.
+    """
+    check_figure("figure", figure)
+    if not isinstance(alt, str) or len(alt.split()) < 3:
+        raise ValueError(f"alt: expected a sentence that says what the figure shows, got {alt!r}")
+    picture = Pillow.open(io.BytesIO(png(figure))).convert("RGB").quantize(256)
+    small = io.BytesIO()
+    picture.save(small, "PNG", optimize=True)
+    display(Picture(small.getvalue(), alt=alt), metadata={"oddlab": {"key_figure": True}} if key else None)
+
+
+def key_figure(notebook: Mapping[str, Any]) -> bytes | None:
+    """The PNG that was shown with `key=True` in an executed notebook, the first one; None if there is none."""
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", ()):
+            if output.get("metadata", {}).get("oddlab", {}).get("key_figure"):
+                return base64.b64decode(output["data"]["image/png"])
+    return None
+
+
+class Picture(Image):
+    """A PNG that is shown in words where there is no room for pictures."""
+
+    def __init__(self, data: bytes, alt: str) -> None:
+        super().__init__(data, format="png", alt=alt)
+
+    def __repr__(self) -> str:
+        return self.alt
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG of exactly its size."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def check_figure(name: str, value: Any) -> Figure:
+    """Return `value` if it is a Figure, else raise `TypeError`."""
+    if not isinstance(value, Figure):
+        raise TypeError(f"{name}: expected a matplotlib Figure, got {type(value).__name__}")
+    return value
+
+
+def heat_map(
+    ax: Axes,
+    image: torch.Tensor,
+    anomaly_map: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+) -> AxesImage:
+    """Draw `anomaly_map` (h, w) over `image` (3, H, W) or (H, W) in [0, 1], and the outline of `mask` (h, w) if given.
+
+    The map covers the image whatever its size; `vmin` and `vmax` are the values that are drawn clear and opaque, by
+    default the map's own smallest and largest. Returns what `figure.colorbar` takes. Raises `ValueError` for another
+    shape and for an image that is not in [0, 1].
+
+    >>> figure, ax = subplots()
+    >>> heat_map(ax, np.zeros((3, 8, 8)), np.arange(16.0).reshape(4, 4)).get_clim()
+    (0.0, 15.0)
+    """
+    pixels, scores = _array(image), _array(anomaly_map)
+    if not (pixels.ndim == 2 or (pixels.ndim == 3 and len(pixels) == 3)):
+        raise ValueError(f"image: expected shape (3, H, W) or (H, W), got {pixels.shape}")
+    if not (pixels.min() >= 0 and pixels.max() <= 1):
+        raise ValueError(f"image: expected values in [0, 1], got {pixels.min():.3g} to {pixels.max():.3g}")
+    if scores.ndim != 2 or not np.isfinite(scores).all():
+        bad = int((~np.isfinite(scores)).sum())
+        raise ValueError(f"anomaly_map: expected finite values of shape (h, w), got {scores.shape}, {bad} not finite")
+    height, width = pixels.shape[-2:]
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    ax.imshow(pixels if pixels.ndim == 2 else pixels.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1, extent=extent)
+    low, high = (scores.min() if vmin is None else vmin), (scores.max() if vmax is None else vmax)
+    # What is normal stays clear, so that one sees the image and not the map.
+    opacity = 0.75 * np.clip((scores - low) / max(high - low, 1e-12), 0, 1)
+    drawn = ax.imshow(scores, cmap="inferno", vmin=low, vmax=high, alpha=opacity, extent=extent)
+    if mask is not None and _array(mask).any():
+        _outline(ax, _array(mask), height, width)
+        ax.set(xlim=extent[:2], ylim=extent[2:])
+    ax.set_axis_off()
+    return drawn
+
+
+def _outline(ax: Axes, mask: np.ndarray, height: int, width: int) -> None:
+    if mask.ndim != 2:
+        raise ValueError(f"mask: expected shape (h, w), got {mask.shape}")
+    # A rim of zeros closes the outline of what touches the border.
+    rows, cols = ((np.arange(-1, n + 1) + 0.5) * size / n - 0.5 for n, size in zip(mask.shape, (height, width)))
+    ax.contour(cols, rows, np.pad(mask, 1), levels=[0.5], colors="#56B4E9", linewidths=1.5)
+
+
+def _array(values: torch.Tensor) -> np.ndarray:
+    return values.detach().float().cpu().numpy() if hasattr(values, "detach") else np.asarray(values, dtype=float)

@@ -1,0 +1,93 @@
+"""How a run is shown while it goes on: a live table in a terminal, else one line for each finished notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from oddlab.lab.index_page import MARKS, describe_error, megabytes
+from oddlab.lab.result import Result
+
+COLOURS = {"ok": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "waiting": "dim"}
+
+
+@contextmanager
+def shown(console: Console | None = None) -> Iterator[Callable[[Result], None]]:
+    """Show the results that the function it yields is called with, as `run_all` does by `on_progress`."""
+    console = console or Console()
+    results: dict[str, Result] = {}
+    if not console.is_terminal:
+
+        def print_once(result: Result) -> None:
+            if result.status in ("ok", "failed") and result.name not in results:
+                results[result.name] = result
+                console.print(line(result), highlight=False, markup=False, soft_wrap=True)
+
+        yield print_once
+        return
+
+    # The table is drawn from the results themselves, so seconds and memory move while a cell runs.
+    live = Live(console=console, get_renderable=lambda: table(list(results.values())))
+
+    def update(result: Result) -> None:
+        results[result.name] = result
+        live.start()
+
+    try:
+        yield update
+    finally:
+        live.stop()
+
+
+def line(result: Result) -> str:
+    """A finished notebook in one line.
+
+    >>> line(Result("13_blur", "13_blur.ipynb", status="ok", cells_done=9, cells=9, seconds=4.2, peak_memory=10**8))
+    'ok      13_blur                      9/9 cells      4.2 s    100 MB'
+    """
+    cells = f"{result.cells_done}/{result.cells} cells"
+    kept = "  (kept)" if result.kept else ""
+    memory = megabytes(result.peak_memory)
+    return f"{result.status:<6}  {result.name:<24}  {cells:>12}  {result.seconds:7.1f} s  {memory:>8}{kept}"
+
+
+def table(results: Sequence[Result]) -> Table:
+    """The results as a table of rich, one row each."""
+    drawn = Table()
+    drawn.add_column("notebook", overflow="fold")
+    for heading in ("cells", "seconds", "peak memory"):
+        drawn.add_column(heading, justify="right", no_wrap=True)
+    drawn.add_column("status", no_wrap=True, min_width=13)
+    for result in results:
+        begun = result.status != "waiting"
+        drawn.add_row(
+            result.name,
+            f"{result.cells_done}/{result.cells}" if begun else "",
+            f"{result.seconds:.1f}" if begun else "",
+            megabytes(result.peak_memory) if begun else "",
+            Text(f"{MARKS[result.status]} {result.status}{', kept' if result.kept else ''}", COLOURS[result.status]),
+        )
+    return drawn
+
+
+def report(results: Sequence[Result], out: Path, console: Console | None = None) -> None:
+    """Say what failed, where and why, and where the index page is."""
+    console = console or Console()
+
+    def say(text: str, style: str | None = None) -> None:
+        console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+    for result in results:
+        for error in result.errors:
+            # The rest of a long message is in the notebook.
+            say(f"{result.name}: {describe_error(error).splitlines()[0]}", "red")
+        if result.errors and result.output:
+            say(f"    {out / result.output}")
+    ok = sum(result.status == "ok" for result in results)
+    say(f"{ok} of {len(results)} notebooks ok: {out / 'index.html'}")
