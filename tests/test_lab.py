@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import sys
 import warnings
 
@@ -33,7 +34,7 @@ class TestSetup:
     def test_prints_one_line(self, capsys):
         assert setup(device="cpu") == torch.device("cpu")
         out, err = capsys.readouterr()
-        assert out == f"device cpu, torch {torch.__version__}, oddlab 0.1.0\n"
+        assert re.fullmatch(r"device cpu, torch \d+\.\d+\.\d+, oddlab \d+\.\d+\.\d+\n", out)
         assert err == ""
 
     def test_auto_takes_a_gpu_if_there_is_one(self, monkeypatch):
@@ -165,9 +166,10 @@ class TestSource:
         for module in (exercises, sys.modules["oddlab.lab.widgets"], sys.modules["oddlab.lab.figures"]):
             source = inspect.getsource(module)
             bare = ast.parse(without_docstrings(source))
-            assert not any(ast.get_docstring(n) for n in ast.walk(bare) if isinstance(n, (ast.FunctionDef, ast.ClassDef)))
-            names = [[n.name for n in ast.walk(ast.parse(s)) if hasattr(n, "name")] for s in (source, ast.unparse(bare))]
-            assert names[0] == names[1]
+            defined = [n for n in ast.walk(bare) if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+            before = [n for n in ast.walk(ast.parse(source)) if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+            assert [n.name for n in defined] == [n.name for n in before]
+            assert not any(ast.get_docstring(n) for n in defined)
 
     def test_follows_decorators_and_properties(self):
         @torch.no_grad()
@@ -244,7 +246,7 @@ class TestCheck:
         [
             ("double", lambda x: x, "wrong because the number is still the same"),
             ("double", lambda x: x * x * x, "wrong because 2 gives 8"),
-            ("double", lambda x: x.shape, "wrong because it raised AttributeError: 'int' object has no attribute 'shape'"),
+            ("double", lambda x: {}["two"], "wrong because it raised KeyError: 'two'"),
             ("double", lambda x: None, "wrong because it returns nothing: its last line should be a `return`"),
             ("refuses", lambda x: [][1], "wrong because that is another exception"),
             ("number", 4, "wrong because it is three"),
@@ -285,7 +287,7 @@ class TestCheck:
         named.extra = 5
         assert check("sample.attributes", named)
 
-    @pytest.mark.parametrize("exercise", ["sample.dobule", "sample", "sample._helper", "sample.math", "nothing.double", ""])
+    @pytest.mark.parametrize("exercise", ["sample.dobule", "sample", "sample._helper", "sample.math", "nothing.double"])
     def test_an_unknown_exercise_is_refused_with_those_there_are(self, exercise):
         with pytest.raises(ValueError, match=r"exercise: expected one of .*sample\.double.*; got") as error:
             check(exercise, 1)

@@ -51,7 +51,7 @@ size = len(png(figure))""",
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
     """The cells above, executed, written and read again."""
-    executed = new_notebook(cells=[new_code_cell(source.strip(), id=f"c{i}") for i, source in enumerate(CELLS.values())])
+    executed = new_notebook(cells=[new_code_cell(source.strip()) for source in CELLS.values()])
     NotebookClient(executed, kernel_name="python3", timeout=120).execute()
     path = tmp_path_factory.mktemp("kernel") / "executed.ipynb"
     nbformat.write(executed, path)

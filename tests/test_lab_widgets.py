@@ -63,7 +63,7 @@ class TestControls:
         ("controls", "message"),
         [
             ({}, "controls: expected 1 to 4, got 0"),
-            ({"sgima": (1.0, 2.0)}, r"sgima: expected a parameter of draw that has a default \(sigma, k, border, outline\)"),
+            ({"sgima": (1.0, 2.0)}, r"sgima: expected a parameter of draw .* default \(sigma, k, border, outline\)"),
             ({"sigma": (3.0, 8.0)}, "sigma: expected a default that is a number from 3.0 to 8.0, got 2.0"),
             ({"sigma": (8.0, 0.5)}, "sigma: expected .*low < high .*got"),
             ({"sigma": (0.5, 8.0, 0)}, "sigma: expected .*0 < step"),
@@ -73,7 +73,7 @@ class TestControls:
             ({"sigma": (0.5,)}, "sigma: expected .*got"),
             ({"sigma": (0.5, 8.0, 0.5, "pixels", 3)}, "sigma: expected .*got"),
             ({"border": (1, 9)}, "border: expected a default that is an int from 1 to 9, got 'reflect'"),
-            ({"border": ["constant", "wrap"]}, r"border: expected choices with its default, 'reflect', got \['constant'"),
+            ({"border": ["constant", "wrap"]}, r"border: expected choices with its default, 'reflect', got"),
             ({"outline": False}, "outline: expected True as its default is, got False"),
             ({"k": True}, "k: expected 3 as its default is, got True"),
         ],

@@ -1,4 +1,4 @@
-"""Every notebook in a real JupyterLab: it runs, its sliders move their pictures, nothing is clipped and nothing jumps."""
+"""Every notebook in a real JupyterLab: it runs, its sliders work, nothing is clipped and nothing jumps."""
 
 from __future__ import annotations
 

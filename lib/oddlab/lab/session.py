@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     import pytorch_lightning
     import torch
 
-CHATTY_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
+CHATTY_LOGGERS = (
+    "pytorch_lightning.utilities.rank_zero",
+    "lightning_fabric.utilities.rank_zero",
+    "pytorch_lightning.accelerators.cuda",
+)
 """Where Lightning announces the devices there are, tips for its services and that it stopped when told to."""
 
 HARMLESS_WARNINGS = (
@@ -52,7 +56,8 @@ def setup(seed: int = 0, device: str = "auto") -> torch.device:
     use_defaults()
     quiet_lightning()
     gpu = f" ({torch.cuda.get_device_name(chosen)})" if chosen.type == "cuda" else ""
-    print(f"device {chosen}{gpu}, torch {torch.__version__}, oddlab {oddlab.__version__}")
+    torch_version = torch.__version__.partition("+")[0]
+    print(f"device {chosen}{gpu}, torch {torch_version}, oddlab {oddlab.__version__}")
     return chosen
 
 

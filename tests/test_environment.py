@@ -1,0 +1,43 @@
+"""The two ways to install oddlab ask for the same."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+OURS = {"pytorch": "torch", "lazy_loader": "lazy-loader"}
+
+
+def names_and_ranges(requirements):
+    split = (re.fullmatch(r"([\w.-]+)(.*)", requirement.replace(" ", "")) for requirement in requirements)
+    return {OURS.get(match[1], match[1]): match[2] for match in split}
+
+
+@pytest.fixture
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_conda_and_pip_install_the_same(project):
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    pip = next(entry["pip"] for entry in listed if isinstance(entry, dict))
+    conda = names_and_ranges([e for e in listed if isinstance(e, str)] + [e for e in pip if not e.startswith("-e")])
+    assert conda.pop("python") == project["project"]["requires-python"]
+    conda.pop("pip")
+    expected = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    assert conda == names_and_ranges(r for r in expected if "python_version" not in r)
+
+
+def test_no_package_host_is_named_and_no_lock_file_is_kept(project):
+    hosts = re.compile(r"py" r"pi\.org|python" r"hosted|npm" r"js\.org|deb\." r"debian")
+    files = [ROOT / name for name in ("pyproject.toml", "environment.yml", "README.md", ".ci/run", "data/README.md")]
+    assert not [file.name for file in files if hosts.search(file.read_text())]
+    assert "uv.lock" in (ROOT / ".gitignore").read_text().splitlines()

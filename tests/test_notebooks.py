@@ -1,0 +1,128 @@
+"""What every notebook must be, read from its file; that it runs is shown by nbval, and that its sliders move in a browser."""
+
+import ast
+import re
+import statistics
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from oddlab.lab.exercises import find_checker, list_checkers
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+STEMS = {path.stem.partition("_")[2]: path for path in NOTEBOOKS}
+SECTIONS = ["Predict", "In symbols", "See it", "Play", "On real data", "Check yourself", "Recap"]
+PART_SECTIONS = ["By hand, then the library", "Break it"]
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def sources(notebook, kind):
+    return [cell.source for cell in notebook.cells if cell.cell_type == kind and cell.source.strip()]
+
+
+def tagged(notebook, tag):
+    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+
+def test_there_are_notebooks():
+    assert len(NOTEBOOKS) >= 7 and (ROOT / "notebooks/00_start_here.ipynb") in NOTEBOOKS
+
+
+def test_it_is_short(path, notebook):
+    code = [[line for line in source.splitlines() if line.strip()] for source in sources(notebook, "code")]
+    words = sum(len(source.split()) for source in sources(notebook, "markdown"))
+    assert len(notebook.cells) <= 35
+    assert 600 <= words <= 1000
+    assert statistics.median(map(len, code)) <= 6 and max(map(len, code)) <= 15
+    assert max(len(line) for lines in code for line in lines) <= 120
+    assert path.stat().st_size <= 250_000
+
+
+def test_it_opens_the_same_everywhere(path, notebook):
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "widgets" not in notebook.metadata
+    assert not re.search(r"/(home|root|Users|tmp|work)/", path.read_text())
+
+
+def test_it_carries_the_outputs_of_one_clean_run(notebook):
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+
+
+def test_its_parameters_are_literals_and_only_they_are_in_their_cell(notebook):
+    (cell,) = tagged(notebook, "parameters")
+    body = ast.parse(cell.source).body
+    names = [statement.targets[0].id for statement in body if ast.literal_eval(statement.value) is not ...]
+    assert names[:2] == ["seed", "device"] and "fast" in names
+    assert len(names) == len(body)
+
+
+def test_it_has_the_sections_in_their_order(path, notebook):
+    prose = "\n".join(sources(notebook, "markdown"))
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", prose, flags=re.DOTALL), flags=re.MULTILINE)
+    wanted = SECTIONS if path.name[0] in "02" and path.name[:2] in ("00", "20", "21", "22", "23") else sorted(
+        SECTIONS + PART_SECTIONS, key=(SECTIONS[:2] + PART_SECTIONS[:1] + SECTIONS[2:4] + PART_SECTIONS[1:] + SECTIONS[4:]).index
+    )
+    found = [next((i for i, h in enumerate(headings) if h.startswith(section)), None) for section in wanted]
+    assert None not in found, dict(zip(wanted, found))
+    assert found == sorted(found)
+    assert prose.startswith("# ") and "minutes" in sources(notebook, "markdown")[0]
+
+
+def test_its_links_lead_somewhere(path, notebook):
+    for target in re.findall(r"\]\(([^)#]+)\)", "\n".join(sources(notebook, "markdown"))):
+        assert target.startswith("https://") or (path.parent / target).exists(), target
+
+
+def test_pictures_have_words_and_one_stands_for_the_notebook(notebook):
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert all(len(output.metadata.get("image/png", output.metadata).get("alt", "")) > 20 for output in pictures)
+    assert sum(bool(output.metadata.get("oddlab", {}).get("key_figure")) for output in pictures) == 1
+    assert any(output.get("metadata", {}).get("oddlab", {}).get("numbers") for output in outputs)
+
+
+def test_it_explores_and_tries_the_corners_of_what_it_explores(notebook):
+    code = "\n".join(sources(notebook, "code"))
+    explored = re.findall(r"^explore\((.*)\)$", code, flags=re.MULTILINE)
+    cornered = re.findall(r"^corners\((.*)\)$", code, flags=re.MULTILINE)
+    assert explored and explored == cornered
+    assert all(cell.metadata.get("jupyter", {}).get("source_hidden") for cell in notebook.cells if "\ncorners(" in "\n" + cell.source)
+
+
+def test_exercises_are_stubs_for_the_learner_and_are_solved_in_a_hidden_cell(path, notebook):
+    stem = path.stem.partition("_")[2]
+    (solution,) = tagged(notebook, "solution")
+    asked = re.findall(r'^check\("([\w.]+)"', "\n".join(sources(notebook, "code")), flags=re.MULTILINE)
+    solved = re.findall(r'^assert check\("([\w.]+)"', solution.source, flags=re.MULTILINE)
+    assert len(asked) == 2 and sorted(asked) == sorted(solved) and all(name.startswith(f"{stem}.") for name in asked)
+    assert sorted(asked) == [f"{stem}.{name}" for name in sorted(list_checkers(stem))]
+    assert all(find_checker(name) for name in asked)
+    assert solution.metadata.jupyter.source_hidden
+    shown = [o.data["text/plain"] for c in notebook.cells if 'check("' in c.source for o in c.get("outputs", []) if "data" in o]
+    assert sum(text.startswith("not attempted") for text in shown) == 2
+    assert sum("<details>" in source for source in sources(notebook, "markdown")) >= 1
+
+
+@pytest.mark.parametrize("stem", sorted(STEMS))
+def test_a_part_has_its_file_and_test_of_the_same_stem(stem):
+    if stem == "start_here":
+        return
+    library = ROOT / "lib/oddlab"
+    homes = {"coupling": "flow", "padim": "models", "patchcore": "models", "dfkde": "models", "fastflow": "models"}
+    assert (library / homes.get(stem, "") / f"{stem}.py").is_file()
+    assert (ROOT / "tests" / f"test_{stem}.py").is_file()
