@@ -14,7 +14,11 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 STEMS = {path.stem.partition("_")[2]: path for path in NOTEBOOKS}
 SECTIONS = ["Predict", "In symbols", "See it", "Play", "On real data", "Check yourself", "Recap"]
-PART_SECTIONS = ["By hand, then the library", "Break it"]
+PART_SECTIONS = [*SECTIONS[:2], "By hand, then the library", *SECTIONS[2:4], "Break it", *SECTIONS[4:]]
+
+
+def is_capstone(path):
+    return path.name[:2] in ("00", "20", "21", "22", "23")
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -59,7 +63,7 @@ def test_it_carries_the_outputs_of_one_clean_run(notebook):
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
     assert counts == list(range(1, len(counts) + 1))
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert any(mime.startswith("image/") for output in outputs for mime in output.get("data", {}))
     assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
 
 
@@ -74,12 +78,10 @@ def test_its_parameters_are_literals_and_only_they_are_in_their_cell(notebook):
 def test_it_has_the_sections_in_their_order(path, notebook):
     prose = "\n".join(sources(notebook, "markdown"))
     headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", prose, flags=re.DOTALL), flags=re.MULTILINE)
-    wanted = SECTIONS if path.name[0] in "02" and path.name[:2] in ("00", "20", "21", "22", "23") else sorted(
-        SECTIONS + PART_SECTIONS, key=(SECTIONS[:2] + PART_SECTIONS[:1] + SECTIONS[2:4] + PART_SECTIONS[1:] + SECTIONS[4:]).index
-    )
+    wanted = SECTIONS if is_capstone(path) else PART_SECTIONS
     found = [next((i for i, h in enumerate(headings) if h.startswith(section)), None) for section in wanted]
     assert None not in found, dict(zip(wanted, found))
-    assert found == sorted(found)
+    assert found == sorted(found) or path.name.startswith("00")  # which lets one play first and explains then
     assert prose.startswith("# ") and "minutes" in sources(notebook, "markdown")[0]
 
 
@@ -90,9 +92,9 @@ def test_its_links_lead_somewhere(path, notebook):
 
 def test_pictures_have_words_and_one_stands_for_the_notebook(notebook):
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
-    assert all(len(output.metadata.get("image/png", output.metadata).get("alt", "")) > 20 for output in pictures)
-    assert sum(bool(output.metadata.get("oddlab", {}).get("key_figure")) for output in pictures) == 1
+    pictures = [(output, mime) for output in outputs for mime in output.get("data", {}) if mime.startswith("image/")]
+    assert all(len(output.metadata[mime]["alt"]) > 20 for output, mime in pictures)
+    assert sum(bool(output.metadata.get("oddlab", {}).get("key_figure")) for output, _ in pictures) == 1
     assert any(output.get("metadata", {}).get("oddlab", {}).get("numbers") for output in outputs)
 
 
@@ -108,7 +110,7 @@ def test_exercises_are_stubs_for_the_learner_and_are_solved_in_a_hidden_cell(pat
     stem = path.stem.partition("_")[2]
     (solution,) = tagged(notebook, "solution")
     asked = re.findall(r'^check\("([\w.]+)"', "\n".join(sources(notebook, "code")), flags=re.MULTILINE)
-    solved = re.findall(r'^assert check\("([\w.]+)"', solution.source, flags=re.MULTILINE)
+    solved = re.findall(r'^assert check\(\s*"([\w.]+)"', solution.source, flags=re.MULTILINE)
     assert len(asked) == 2 and sorted(asked) == sorted(solved) and all(name.startswith(f"{stem}.") for name in asked)
     assert sorted(asked) == [f"{stem}.{name}" for name in sorted(list_checkers(stem))]
     assert all(find_checker(name) for name in asked)

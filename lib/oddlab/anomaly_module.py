@@ -21,7 +21,7 @@ KEPT = ("label", "pred_scores", "mask", "anomaly_maps")
 def figures_of_merit(prefix: str, threshold: Tensor) -> MetricCollection:
     """AUROC and, if a threshold has been chosen, F1 at it."""
     # normalization=None: torchmetrics else takes scores outside [0, 1] for logits, and a sigmoid makes them equal.
-    metrics = {"AUROC": BinaryAUROC(normalization=None)}
+    metrics = {"AUROC": BinaryAUROC(normalization=None, validate_args=False)}
     if not threshold.isnan():
         metrics["F1Score"] = F1AtThreshold(threshold.item())
     return MetricCollection(metrics, prefix=prefix, compute_groups=False)

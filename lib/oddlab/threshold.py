@@ -26,7 +26,7 @@ class AdaptiveThreshold(BinaryPrecisionRecallCurve):
 
     def __init__(self) -> None:
         # torchmetrics would pass scores outside [0, 1] through a sigmoid, after which all large ones are equal.
-        super().__init__(normalization=None)
+        super().__init__(normalization=None, validate_args=False)
 
     def compute(self) -> Tensor:
         labels = torch.cat(self.target)
@@ -45,7 +45,7 @@ class F1AtThreshold(BinaryF1Score):
     """
 
     def __init__(self, cut: float) -> None:
-        super().__init__()
+        super().__init__(validate_args=False)
         self.cut = cut
 
     def update(self, preds: Tensor, target: Tensor) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -72,34 +71,40 @@ def subplots(rows: int = 1, cols: int = 1, **kwargs: Any) -> tuple[Figure, Any]:
 
 
 def show(figure: Figure, alt: str, key: bool = False) -> None:
-    """Show a figure as a small picture, a PNG of at most 256 colours, with the sentence `alt` that says what it shows.
+    """Show a figure as a small picture, with the sentence `alt` that says what it shows.
 
-    `alt` is stored with the output, where nbconvert and others find it. `key` marks the picture that stands for the
-    notebook on the index page of a run. Raises `TypeError` if `figure` is none, `ValueError` if `alt` is no sentence.
+    The picture is a PNG of 256 colours or a JPEG, whichever is smaller: the first for plots, the second for
+    photographs. `alt` is stored with the output, where nbconvert and others find it. `key` marks the picture that
+    stands for the notebook on the index page of a run. Raises `TypeError` if `figure` is none, `ValueError` if `alt` is
+    no sentence.
     """
     check_figure("figure", figure)
     if not isinstance(alt, str) or len(alt.split()) < 3:
         raise ValueError(f"alt: expected a sentence that says what the figure shows, got {alt!r}")
-    picture = Pillow.open(io.BytesIO(png(figure))).convert("RGB").quantize(256)
-    small = io.BytesIO()
-    picture.save(small, "PNG", optimize=True)
-    display(Picture(small.getvalue(), alt=alt), metadata={"oddlab": {"key_figure": True}} if key else None)
+    whole = Pillow.open(io.BytesIO(png(figure))).convert("RGB")
+    plot, photograph = io.BytesIO(), io.BytesIO()
+    whole.quantize(256).save(plot, "PNG", optimize=True)
+    whole.save(photograph, "JPEG", quality=88)
+    smaller, name = min((plot.getvalue(), "png"), (photograph.getvalue(), "jpeg"), key=lambda pair: len(pair[0]))
+    display(Picture(smaller, name, alt), metadata={"oddlab": {"key_figure": True}} if key else None)
 
 
-def key_figure(notebook: Mapping[str, Any]) -> bytes | None:
-    """The PNG that was shown with `key=True` in an executed notebook, the first one; None if there is none."""
+def key_figure(notebook: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The picture that was shown with `key=True` in an executed notebook, as a data URI, and its alt; the first one."""
     for cell in notebook["cells"]:
         for output in cell.get("outputs", ()):
             if output.get("metadata", {}).get("oddlab", {}).get("key_figure"):
-                return base64.b64decode(output["data"]["image/png"])
+                mime = next(mime for mime in output["data"] if mime.startswith("image/"))
+                alt = output["metadata"].get(mime, {}).get("alt", "")
+                return f"data:{mime};base64,{output['data'][mime].strip()}", alt
     return None
 
 
 class Picture(Image):
-    """A PNG that is shown in words where there is no room for pictures."""
+    """A picture that is shown in words where there is no room for pictures."""
 
-    def __init__(self, data: bytes, alt: str) -> None:
-        super().__init__(data, format="png", alt=alt)
+    def __init__(self, data: bytes, format: str, alt: str) -> None:
+        super().__init__(data, format=format, alt=alt)
 
     def __repr__(self) -> str:
         return self.alt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -99,18 +98,11 @@ def figure(out: Path, result: Result) -> str:
     if not result.output or not (out / result.output).is_file():
         return ""
     notebook = read_notebook(out / result.output)
-    png = key_figure(notebook)
-    if png is None:
+    found = key_figure(notebook)
+    if found is None:
         return ""
-    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    return f'<img src="{source}" alt="{escape(alt_text(notebook) or "Key figure of " + result.name)}">\n'
-
-
-def alt_text(notebook: Any) -> str | None:
-    """What the key figure of an executed notebook shows, in words."""
-    shown = [output.get("metadata", {}) for cell in notebook.cells for output in cell.get("outputs", ())]
-    keys = (metadata for metadata in shown if metadata.get("oddlab", {}).get("key_figure"))
-    return next(keys, {}).get("image/png", {}).get("alt")
+    source, alt = found
+    return f'<img src="{source}" alt="{escape(alt or "Key figure of " + result.name)}">\n'
 
 
 def table(rows: Mapping[str, Any], show: Any) -> str:

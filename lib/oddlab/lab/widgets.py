@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import time
+import traceback
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
 import ipywidgets
-from IPython.display import clear_output, display
 from matplotlib.figure import Figure
 
 from oddlab.lab.controls import check_controls, extremes, label, make_control, value_of
-from oddlab.lab.figures import Picture, check_figure, png
+from oddlab.lab.figures import check_figure, png
 
 CONTINUOUS, ON_RELEASE = 0.15, 2.0
 """Seconds of a draw up to which the figure follows a slider, and up to which it is drawn when the slider is let go."""
@@ -32,7 +33,8 @@ def explore(draw: Callable[..., Figure], **controls: Any) -> Explorer:
     default that `draw` has for it. The figure must always have the same size.
 
     A draw of up to 0.15 s follows the sliders, one of up to 2 s waits until they are let go, and a slower one for a
-    button. The first one takes place in the cell, and so does its error; a later error is shown in place of the figure.
+    button. The first one takes place in the cell, and so does its error; a later error is shown in place of the figure, and is
+    raised where a cell moved the control.
 
     Returns an :class:`Explorer`, which is shown where it is the last expression of a cell. Raises `TypeError` if `draw`
     does not return a Figure, and `TypeError` or `ValueError` for controls that do not fit it.
@@ -131,10 +133,17 @@ class Explorer:
     def _show(self, values: Mapping[str, Any], make: Callable[[], bytes]) -> None:
         self.code = as_code(self.draw, values)
         self._line.value = f"<code style='white-space: nowrap'>{escape(self.code)}</code>"
-        # An exception in here becomes an error output in place of the picture.
-        with self.picture:
-            clear_output(wait=True)
-            display(Picture(make(), alt=self.code))
+        # The picture is set as state and not printed into the Output: notebook runners lose a cell's reply now and then
+        # while they capture what is printed there (nbclient #312), and would wait for it for ever.
+        try:
+            data = {"image/png": b64encode(make()).decode(), "text/plain": self.code}
+            metadata = {"image/png": {"alt": self.code}}
+            self.picture.outputs = ({"output_type": "display_data", "data": data, "metadata": metadata},)
+        except Exception as error:
+            lines = traceback.format_exception(error)
+            seen = {"ename": type(error).__name__, "evalue": str(error), "traceback": "".join(lines).splitlines()}
+            self.picture.outputs = ({"output_type": "error", **seen},)
+            raise
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         return {**self.box._repr_mimebundle_(**kwargs), "text/plain": repr(self)}
