@@ -185,7 +185,7 @@ class MultiVariateGaussian(DynamicBufferModule):
         block = max(1, BLOCK_BYTES // (2 * n * d * samples.element_size()))
         for start in range(0, p, block):
             patches = slice(start, start + block)
-            centred = (samples[..., patches] - self.mean[:, patches]).permute(2, 1, 0)
+            centred = (samples[..., patches] - self.mean[:, patches]).permute(2, 1, 0).contiguous()
             squared[patches] = (factor[patches] @ centred).square_().sum(dim=1)
         return squared.sqrt_().T.reshape(n, *embedding.shape[2:])
 

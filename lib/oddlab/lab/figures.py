@@ -153,7 +153,7 @@ def heat_map(
     height, width = pixels.shape[-2:]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     ax.imshow(pixels if pixels.ndim == 2 else pixels.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1, extent=extent)
-    low, high = (scores.min() if vmin is None else vmin), (scores.max() if vmax is None else vmax)
+    low, high = float(scores.min() if vmin is None else vmin), float(scores.max() if vmax is None else vmax)
     # What is normal stays clear, so that one sees the image and not the map.
     opacity = 0.75 * np.clip((scores - low) / max(high - low, 1e-12), 0, 1)
     drawn = ax.imshow(scores, cmap="inferno", vmin=low, vmax=high, alpha=opacity, extent=extent)
