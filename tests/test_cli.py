@@ -90,7 +90,7 @@ def test_interrupted(notebooks):
     assert "01_good" in command.stdout.readline()
     time.sleep(2)
     command.send_signal(signal.SIGINT)
-    stdout, stderr = command.communicate(timeout=30)
+    stdout, stderr = command.communicate(timeout=120)
     assert command.returncode == 130
     assert stderr == "Interrupted. What is finished is in out; go on with: oddlab run --resume --out out\n"
     summary = json.loads(Path("out/summary.json").read_text())
