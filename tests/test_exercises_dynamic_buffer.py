@@ -36,4 +36,6 @@ def test_loads():
     assert check("dynamic_buffer.loads", right)
     for name in right:
         assert name in str(check("dynamic_buffer.loads", {**right, name: not right[name]}))
+    assert check("dynamic_buffer.loads", ...).verdict == "not attempted"
+    assert "say True or False" in str(check("dynamic_buffer.loads", {**right, "a missing key": ...}))
     assert "dictionary" in str(check("dynamic_buffer.loads", [True]))

@@ -48,6 +48,13 @@ def test_the_pass_ends_after_the_last_layer_that_is_asked_for():
     assert net.ran == ["first", "second"]
 
 
+def test_a_layer_is_what_it_was_before_the_next_one_changed_it_in_place():
+    extractor = FeatureExtractor("resnet18", ["bn1", "layer1"], pre_trained=False)
+    assert isinstance(extractor.backbone.relu, nn.ReLU) and extractor.backbone.relu.inplace
+    alone = FeatureExtractor(extractor.backbone, ["bn1"])(images())["bn1"]
+    assert alone.min() < 0 and torch.equal(extractor(images())["bn1"], alone)
+
+
 def test_no_hook_stays_on_the_backbone_even_if_it_fails():
     net = Counting()
     hooks = sum(len(module._forward_hooks) for module in net.modules())

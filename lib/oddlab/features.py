@@ -106,8 +106,12 @@ class FeatureExtractor(nn.Module):
             def hook(module: nn.Module, args: tuple, output: Tensor) -> None:
                 if not isinstance(output, Tensor):
                     raise RuntimeError(f"layers: {layer!r} returns {type(output).__name__}, expected a tensor")
-                captured.setdefault(layer, output)
-                if len(captured) == len(self.layers):
+                if layer in captured:  # of a layer that runs twice, the first time counts
+                    return
+                last = len(captured) + 1 == len(self.layers)
+                # What comes next may change it in place, as the activations of most networks do.
+                captured[layer] = output if last else output.clone()
+                if last:
                     raise _AllCaptured
 
             return hook

@@ -40,5 +40,7 @@ def loads(answer: object) -> str | None:
     }
     if not isinstance(answer, dict) or set(answer) != set(right):
         return f"it should be a dictionary with the keys {', '.join(right)}"
-    wrong = [name for name in right if bool(answer[name]) is not right[name]]
+    if unsaid := [name for name in right if not isinstance(answer[name], bool)]:
+        return f"of {unsaid[0]}: say True or False"
+    wrong = [name for name in right if answer[name] is not right[name]]
     return f"of {wrong[0]}: {reasons[wrong[0]]}" if wrong else None
