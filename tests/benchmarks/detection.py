@@ -60,7 +60,7 @@ def main(tiles: str | None, device: str) -> None:
         table.add_column(column, justify="left" if column == "data" else "right")
     for row in rows:
         table.add_row(*map(str, row.values()))
-    Console().print(table)
+    Console(width=120).print(table)
     stored = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     stored[machine] = {"torch": torch.__version__, "python": platform.python_version(), "rows": rows}
     RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
