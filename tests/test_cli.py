@@ -21,7 +21,9 @@ from oddlab.cli import main
 from oddlab.lab.progress import shown
 from oddlab.lab.result import Result
 
-ODDLAB = [sys.executable, "-c", "from oddlab.cli import main; main()"]
+# A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C; the command must not.
+SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+ODDLAB = [sys.executable, "-c", SIGINT + "from oddlab.cli import main; main()"]
 
 
 @pytest.fixture
