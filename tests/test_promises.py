@@ -19,7 +19,22 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import oddlab
-from oddlab import AUPRO, DynamicBufferModule, FeatureExtractor, GaussianBlur2d, MultiVariateGaussian, PaDiM
+from oddlab import (
+    AUPRO,
+    DFKDE,
+    DFM,
+    PCA,
+    SSPCAB,
+    DynamicBufferModule,
+    FeatureExtractor,
+    GaussianBlur2d,
+    GaussianKDE,
+    KCenterGreedy,
+    MultiVariateGaussian,
+    PaDiM,
+    PatchCore,
+    SparseRandomProjection,
+)
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -43,6 +58,35 @@ def score(metric: AUPRO, x: Tensor) -> Tensor:
     mask[2:4, 3:6] = 1
     metric.update(x, mask.expand(len(x), 8, 8))
     return metric.compute()
+
+
+def seeded(make: Callable[[], nn.Module]) -> nn.Module:
+    """What `make` returns, with the same random weights every time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return make()
+
+
+def picker(x: Tensor) -> KCenterGreedy:
+    return KCenterGreedy(x, 0.25, random_state=0)
+
+
+def steps(sampler: KCenterGreedy) -> Tensor:
+    sampler.update_distances([3])
+    return torch.tensor(sampler.get_new_idx())
+
+
+def fit_on(detector: nn.Module, images: Tensor) -> None:
+    detector.model.fit_batch(images)
+    detector.model.finish_fit()
+
+
+STEPS = {
+    "forward": lambda part, x: part(x),
+    "validation_step": lambda part, x: part.validation_step({"image": x}, 0),
+    "predict_step": lambda part, x: part.predict_step({"image": x}, 0),
+    "test_step": lambda part, x: part.test_step({"image": x}, 0),
+}
 
 
 @dataclass
@@ -112,6 +156,120 @@ PARTS = {
             ),
         },
     ),
+    "GaussianKDE": Part(
+        make=GaussianKDE,
+        shape=(6, 3),
+        argument="(dataset|features|tensor)",
+        fit=lambda part, x: part.fit(x),
+        calls={
+            "fit": lambda part, x: (part.fit(x), part.points)[1],
+            "forward": lambda part, x: part(x),
+            "log_prob": lambda part, x: part.log_prob(x),
+            "sample": lambda part, x: (part.fit(x), part.sample(5, random_state=0))[1],
+            "cov": lambda part, x: part.cov(x),
+        },
+        half=False,
+        refused={
+            "one point": (lambda: GaussianKDE(torch.rand(1, 3)), r"dataset: expected shape .* N >= 2, got \(1, 3\)"),
+            "N <= D": (lambda: GaussianKDE(torch.rand(3, 3)), "dataset: expected .* N > D, or a ridge .* singular"),
+            "one point, repeated": (lambda: GaussianKDE(torch.ones(9, 3), ridge=0.1), "dataset: expected columns that vary"),
+            "D": (lambda: GaussianKDE(torch.rand(9, 3))(torch.rand(4, 2)), r"features: .* D = 3, got \(4, 2\)"),
+            "unfitted": (lambda: GaussianKDE()(torch.rand(4, 2)), "GaussianKDE is not fitted: call fit"),
+            "unfitted sample": (lambda: GaussianKDE().sample(4), "GaussianKDE is not fitted: call fit"),
+            "no samples": (lambda: GaussianKDE(torch.rand(9, 3)).sample(0), "n: expected .* got 0"),
+            "seed": (lambda: GaussianKDE(torch.rand(9, 3)).sample(1, random_state="a"), "random_state: expected .* got 'a'"),
+            "bandwidth": (lambda: GaussianKDE(bandwidth="scot"), "bandwidth: expected 'scott', .* got 'scot'"),
+            "bandwidth 0": (lambda: GaussianKDE(bandwidth=0.0), "bandwidth: expected .* above 0, got 0.0"),
+            "ridge": (lambda: GaussianKDE(ridge=-1.0), "ridge: expected .* got -1.0"),
+        },
+    ),
+    "PCA": Part(
+        make=lambda: PCA(3),
+        shape=(20, 3),
+        argument="(dataset|batch|features)",
+        fit=lambda part, x: part.fit(x),
+        calls={
+            "fit": lambda part, x: part.fit(x).components,
+            "fit_transform": lambda part, x: part.fit_transform(x),
+            "partial_fit": lambda part, x: part.partial_fit(x).components,
+            "merge": lambda part, x: part.merge(PCA(1).partial_fit(x)).components,
+            "transform": lambda part, x: part.transform(x),
+            "inverse_transform": lambda part, x: part.inverse_transform(x),
+            "forward": lambda part, x: part(x),
+        },
+        half=False,
+        refused={
+            "one sample": (lambda: PCA(1).fit(torch.rand(1, 4)), r"dataset: expected .* N >= 2.* \(1, 4\)"),
+            "more components than samples": (lambda: PCA(4).fit(torch.rand(3, 9)), r"dataset: .* N >= 4 .* \(3, 9\)"),
+            "more components than features": (lambda: PCA(4).fit(torch.rand(9, 3)), r"dataset: .* D >= 4.* \(9, 3\)"),
+            "the same, in a batch": (lambda: PCA(4).partial_fit(torch.rand(9, 3)), r"batch: .* D >= 4.* \(9, 3\)"),
+            "constant": (lambda: PCA(1).fit(torch.full((9, 4), 0.1)), "dataset: expected features that vary"),
+            "constant, share": (lambda: PCA(0.9).fit(torch.ones(3, 4)), "dataset: expected features that vary"),
+            "overflow": (lambda: PCA(1).fit(torch.eye(9) * 1e30), "dataset: expected .* finite sum in torch.float32"),
+            "share 1.0": (lambda: PCA(1.0), "n_components: expected an int .* float above 0 and below 1.* got 1.0"),
+            "count 0": (lambda: PCA(0), "n_components: expected an int of at least 1.* got 0"),
+            "count True": (lambda: PCA(True), "n_components: expected .* got True"),
+            "unfitted": (lambda: PCA(2).transform(torch.rand(3, 4)), "has seen 0 samples and needs 2: call fit"),
+            "unfitted components": (lambda: PCA(2).components, "has seen 0 samples and needs 2: call fit"),
+            "unfitted ratio": (lambda: PCA(0.5).explained_variance_ratio, "has seen 0 samples and needs 2"),
+            "too few batches": (lambda: PCA(5).partial_fit(torch.rand(4, 9)).components, "has seen 4 .* and needs 5"),
+            "other D": (
+                lambda: PCA(2).fit(torch.rand(9, 4)).transform(torch.rand(9, 3)),
+                r"features: expected .* D = 4, got \(9, 3\)",
+            ),
+            "other D in a batch": (
+                lambda: PCA(2).fit(torch.rand(9, 4)).partial_fit(torch.rand(9, 3)),
+                r"batch: expected .* D = 4, got \(9, 3\)",
+            ),
+            "other k": (
+                lambda: PCA(2).fit(torch.rand(9, 4)).inverse_transform(torch.rand(9, 4)),
+                r"features: expected .* k = 2, got \(9, 4\)",
+            ),
+            "merge D": (
+                lambda: PCA(2).fit(torch.rand(9, 4)).merge(PCA(2).fit(torch.rand(9, 3))),
+                "other: expected D = 4 features, got 3",
+            ),
+            "merge unfitted": (lambda: PCA(2).merge(PCA(2)), "has seen 0 samples and needs 1"),
+            "merge what is no PCA": (lambda: PCA(2).merge(torch.rand(9, 4)), "other: expected a PCA, got Tensor"),
+        },
+    ),
+    "SparseRandomProjection": Part(
+        make=lambda: SparseRandomProjection(0.9, random_state=0, n_components=4),
+        shape=(20, 30),
+        argument="embedding",
+        fit=lambda part, x: part.fit(x),
+        calls={
+            "fit": lambda part, x: (part.fit(x), part.columns)[1],
+            "transform": lambda part, x: part.transform(x),
+            "fit_transform": lambda part, x: part.fit_transform(x),
+        },
+        refused={
+            "eps 0": (lambda: SparseRandomProjection(0.0), "eps: expected .* above 0 and below 1, got 0.0"),
+            "eps 1": (lambda: SparseRandomProjection(1.0), "eps: expected .* above 0 and below 1, got 1.0"),
+            "eps NaN": (lambda: SparseRandomProjection(float("nan")), "eps: expected .* above 0 and below 1, got nan"),
+            "n_samples": (lambda: SparseRandomProjection.johnson_lindenstrauss_min_dim(0), "n_samples: expected .* got 0"),
+            "n_samples NaN": (
+                lambda: SparseRandomProjection.johnson_lindenstrauss_min_dim(float("nan")),
+                "n_samples: expected .* got nan",
+            ),
+            "n_components": (lambda: SparseRandomProjection(n_components=0), "n_components: expected .* got 0"),
+            "more components": (
+                lambda: SparseRandomProjection(n_components=9).fit(torch.rand(5, 8)),
+                "n_components: expected at most D = 8.* got 9",
+            ),
+            "seed": (lambda: SparseRandomProjection(random_state="a"), "random_state: expected .* got 'a'"),
+            "one sample": (lambda: SparseRandomProjection().fit(torch.rand(1, 8)), r"embedding: .* N >= 2, got \(1, 8\)"),
+            "bound": (
+                lambda: SparseRandomProjection(0.5).fit(torch.rand(9, 80)),
+                "eps: expected .* at most D = 80 .* got 0.5, .* 105 for N = 9 .* larger eps",
+            ),
+            "D": (
+                lambda: SparseRandomProjection(n_components=2).fit(torch.rand(9, 3)).transform(torch.rand(9, 4)),
+                r"embedding: .* D = 3, got \(9, 4\)",
+            ),
+            "unfitted": (lambda: SparseRandomProjection().transform(torch.rand(4, 2)), "not fitted: call fit"),
+        },
+    ),
     "FeatureExtractor": Part(
         make=lambda: FeatureExtractor("efficientnet_lite0", ["blocks.1", "stem"]),
         shape=(2, 3, 32, 32),
@@ -160,12 +318,7 @@ PARTS = {
         shape=(8, 3, 32, 32),
         argument="images",
         fit=lambda part, x: part.model.fit_batch(x),
-        calls={
-            "forward": lambda part, x: part(x),
-            "validation_step": lambda part, x: part.validation_step({"image": x}, 0),
-            "predict_step": lambda part, x: part.predict_step({"image": x}, 0),
-            "test_step": lambda part, x: part.test_step({"image": x}, 0),
-        },
+        calls=STEPS,
         half=False,
         refused={
             "unfitted": (lambda: PaDiM(layers=["stem"], image_size=32)(torch.rand(1, 3, 32, 32)), "call fit or partial_fit"),
@@ -179,6 +332,107 @@ PARTS = {
             ),
             "n_features": (lambda: PaDiM(layers=["stem"], n_features=33), "n_features: expected None or 1 to 32"),
             "size": (lambda: PaDiM(layers=["stem"], image_size=32)(torch.rand(1, 3, 64, 64)), "images: expected .* H = 32"),
+        },
+    ),
+    "SSPCAB": Part(
+        make=lambda: seeded(lambda: SSPCAB(16)),
+        shape=(4, 16, 12, 9),
+        argument="x",
+        calls={"forward": lambda part, x: part(x).detach(), "loss": lambda part, x: part.loss(x, part(x)).detach()},
+        refused={
+            "no channels": (lambda: SSPCAB(0), "in_channels: expected .* at least 1, got 0"),
+            "kernel": (lambda: SSPCAB(8, kernel_size=0), "kernel_size: expected .* at least 1, got 0"),
+            "dilation": (lambda: SSPCAB(8, dilation=0), "dilation: expected .* at least 1, got 0"),
+            "ratio": (lambda: SSPCAB(8, reduction_ratio=0.5), "reduction_ratio: expected an int .* got 0.5"),
+            "channels": (lambda: SSPCAB(8)(torch.rand(1, 4, 8, 8)), r"x: .* C = 8.* got \(1, 4, 8, 8\)"),
+            "shapes": (lambda: SSPCAB.loss(torch.rand(1, 4, 8, 8), torch.rand(1, 1, 8, 8)), "x_hat: expected the shape"),
+        },
+    ),
+    "KCenterGreedy": Part(
+        make=nn.Identity,
+        shape=(20, 12),
+        argument="embedding",
+        calls={
+            "select_coreset_idxs": lambda part, x: torch.tensor(picker(x).select_coreset_idxs()),
+            "sample_coreset": lambda part, x: picker(x).sample_coreset(),
+            "with some selected": lambda part, x: picker(x).sample_coreset([4, 2]),
+            "step by step": lambda part, x: steps(picker(x)),
+        },
+        refused={
+            "ratio 0": (lambda: KCenterGreedy(torch.rand(9, 2), 0.0), "sampling_ratio: expected .* above 0 .* got 0.0"),
+            "ratio 2": (lambda: KCenterGreedy(torch.rand(9, 2), 2.0), "sampling_ratio: expected .* at most 1, got 2.0"),
+            "seed": (lambda: KCenterGreedy(torch.rand(9, 2), 0.5, random_state="a"), "random_state: expected .* got 'a'"),
+            "projection that is none": (
+                lambda: KCenterGreedy(torch.rand(900, 20), 0.5, project=True),
+                "20",  # features; the sentence is SparseRandomProjection's
+            ),
+            "selected twice": (
+                lambda: picker(torch.rand(9, 2)).select_coreset_idxs([1, 1]),
+                "selected_idxs: expected distinct .* got 1 repeated",
+            ),
+            "selected no row": (
+                lambda: picker(torch.rand(9, 2)).select_coreset_idxs([9]),
+                "selected_idxs: expected row numbers from 0 to 8, got 9",
+            ),
+            "selected no numbers": (
+                lambda: picker(torch.rand(9, 2)).select_coreset_idxs([0.5]),
+                "selected_idxs: expected a list of row numbers",
+            ),
+            "too many selected": (
+                lambda: picker(torch.rand(9, 2)).select_coreset_idxs(range(8)),
+                "selected_idxs: expected at most 7 of 9 rows, to choose 2 more, got 8",
+            ),
+            "center": (lambda: picker(torch.rand(9, 2)).update_distances([-1]), "cluster_centers: .* got -1"),
+        },
+    ),
+    "PatchCore": Part(
+        make=lambda: PatchCore(layers=["blocks.2"], image_size=32, sampling_ratio=0.1),
+        shape=(8, 3, 32, 32),
+        argument="images",
+        fit=fit_on,
+        calls=STEPS,
+        half=False,
+        refused={
+            "unfitted": (
+                lambda: PatchCore(layers=["stem"], image_size=32)(torch.rand(1, 3, 32, 32)),
+                "empty memory bank: call fit_batch and finish_fit",
+            ),
+            "nothing collected": (lambda: PatchCore(layers=["stem"]).model.finish_fit(), "collected no images: call fit_batch"),
+            "ratio": (lambda: PatchCore(layers=["stem"], sampling_ratio=2.0), "sampling_ratio: .* at most 1, got 2.0"),
+            "neighbours": (lambda: PatchCore(layers=["stem"], n_neighbors=0), "n_neighbors: .* at least 1, got 0"),
+            "size": (lambda: PatchCore(layers=["stem"], image_size=32)(torch.rand(1, 3, 64, 64)), "call fit_batch|images: .* H = 32"),
+        },
+    ),
+    "DFKDE": Part(
+        make=lambda: DFKDE(layers=["blocks.2"], image_size=32, n_components=3),
+        shape=(8, 3, 32, 32),
+        argument="images",
+        fit=fit_on,
+        calls=STEPS,
+        half=False,
+        refused={
+            "unfitted": (lambda: DFKDE(layers=["stem"], image_size=32)(torch.rand(1, 3, 32, 32)), "call fit"),
+            "nothing collected": (lambda: DFKDE(layers=["stem"]).model.finish_fit(), "collected no images: call fit_batch"),
+            "too few images": (
+                lambda: fit_on(DFKDE(layers=["stem"], image_size=32, n_components=9), torch.rand(8, 3, 32, 32)),
+                r"dataset: expected .* N >= 9 .* got \(8, 32\)",
+            ),
+            "bandwidth": (lambda: DFKDE(layers=["stem"], bandwidth="scot"), "bandwidth: expected .* got 'scot'"),
+            "components": (lambda: DFKDE(layers=["stem"], n_components=0), "n_components: expected .* got 0"),
+        },
+    ),
+    "DFM": Part(
+        make=lambda: DFM(layers=["blocks.2"], image_size=32, n_components=3),
+        shape=(8, 3, 32, 32),
+        argument="images",
+        fit=fit_on,
+        calls=STEPS,
+        half=False,
+        refused={
+            "unfitted": (lambda: DFM(layers=["stem"], image_size=32)(torch.rand(1, 3, 32, 32)), "call fit"),
+            "nothing collected": (lambda: DFM(layers=["stem"]).model.finish_fit(), "collected no images: call fit_batch"),
+            "score": (lambda: DFM(layers=["stem"], score="mse"), "score: expected 'fre' or 'nll', got 'mse'"),
+            "components": (lambda: DFM(layers=["stem"], n_components=1.0), "n_components: expected .* got 1.0"),
         },
     ),
 }
@@ -340,7 +594,8 @@ def test_no_tensor_is_much_larger_than_what_comes_in_and_goes_out(part, call):
     with LargestTensor() as largest:
         result = part.calls[call](made, x)
     known = [x, *tensors(result), *tensors(made.state_dict())]
-    widest = 2 if part.make not in (PARTS["FeatureExtractor"].make, PARTS["PaDiM"].make) else 32  # channels inside
+    backbones = [PARTS[name].make for name in ("FeatureExtractor", "PaDiM", "PatchCore", "DFKDE", "DFM")]
+    widest = 32 if part.make in backbones else 2  # channels inside
     assert largest.bytes <= widest * max(t.numel() * t.element_size() for t in known)
 
 

@@ -11,10 +11,18 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "aupro": ["AUPRO"],
         "backbones": ["EfficientNetLite0", "load_backbone", "normalization"],
         "blur": ["GaussianBlur2d"],
+        "coreset": ["KCenterGreedy"],
         "dynamic_buffer": ["DynamicBufferModule"],
         "features": ["FeatureExtractor"],
         "gaussian": ["MultiVariateGaussian"],
+        "kde": ["GaussianKDE"],
+        "models.dfkde": ["DFKDE"],
+        "models.dfm": ["DFM"],
         "models.padim": ["PaDiM"],
+        "models.patchcore": ["PatchCore"],
+        "pca": ["PCA"],
+        "random_projection": ["SparseRandomProjection", "johnson_lindenstrauss_min_dim"],
+        "sspcab": ["SSPCAB"],
     },
 )
 __version__ = "0.1.0"

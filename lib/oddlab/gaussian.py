@@ -57,12 +57,17 @@ def whitening(covariance: Tensor) -> Tensor:
     pivots = factor.diagonal(dim1=-2, dim2=-1).square()
     singular = (info > 0) | (pivots.amin(-1) <= torch.finfo(factor.dtype).eps * n_features * pivots.amax(-1))
     if singular.any():
-        raise ValueError(
-            f"embedding: the covariance of {int(singular.sum())} of {len(covariance)} patches is singular: expected "
-            f"features that vary, and more samples than features (D = {n_features}) or a larger ridge"
-        )
+        raise singular_error(int(singular.sum()), *covariance.shape[:2])
     eye = torch.eye(n_features, dtype=factor.dtype, device=factor.device)
     return torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
+
+
+def singular_error(n_singular: int, n_patches: int, n_features: int) -> ValueError:
+    """What is said when covariances cannot be inverted."""
+    return ValueError(
+        f"embedding: the covariance of {n_singular} of {n_patches} patches is singular: expected "
+        f"features that vary, and more samples than features (D = {n_features}) or a larger ridge"
+    )
 
 
 class MultiVariateGaussian(DynamicBufferModule):
@@ -135,7 +140,7 @@ class MultiVariateGaussian(DynamicBufferModule):
         """Fit all patches to `embedding` (N, D, H, W), N >= 2; return [mean (D, P), inv_covariance (P, D, D)]."""
         samples = self._samples(embedding, n=2)
         mean, scatter = mean_and_scatter(samples)
-        factor = whitening(add_ridge(scatter / (len(samples) - 1), self.ridge, self.relative))
+        factor = self._whiten(scatter, len(samples))
         self.mean, self.scatter, self._whitening = mean, scatter, factor
         self.n_samples = torch.tensor(len(samples), device=mean.device)
         return [self.mean, self.inv_covariance]
@@ -218,11 +223,17 @@ class MultiVariateGaussian(DynamicBufferModule):
                 f"MultiVariateGaussian has seen {int(self.n_samples)} samples and needs {n}: call fit or partial_fit first"
             )
 
+    def _whiten(self, scatter: Tensor, n: int) -> Tensor:
+        if self.ridge == 0 and n <= self.n_features:  # whatever rounding makes of it
+            raise singular_error(self.n_patches, self.n_patches, self.n_features)
+        return whitening(add_ridge(scatter / (n - 1), self.ridge, self.relative))
+
     def _factor(self) -> Tensor:
         # Made when first asked for, since partial_fit, merge and loading would else pay for it every time.
         if self._whitening is None:
             with torch.inference_mode(False):  # kept for later calls, which may want gradients
-                self._whitening = whitening(self.covariance)
+                self._check_fitted(n=2)
+                self._whitening = self._whiten(self.scatter, int(self.n_samples))
         return self._whitening
 
     def _apply(self, fn, recurse: bool = True):

@@ -2,4 +2,12 @@
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"padim": ["PaDiM", "PaDiMModel"]})
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "dfkde": ["DFKDE", "DFKDEModel"],
+        "dfm": ["DFM", "DFMModel"],
+        "padim": ["PaDiM", "PaDiMModel"],
+        "patchcore": ["PatchCore", "PatchCoreModel"],
+    },
+)

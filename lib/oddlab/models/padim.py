@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from oddlab.anomaly_module import AnomalyModule
-from oddlab.backbones import OFFLINE, normalization
+from oddlab.backbones import OFFLINE
 from oddlab.blur import GaussianBlur2d
-from oddlab.checks import check_tensor
-from oddlab.features import FeatureExtractor
 from oddlab.gaussian import MultiVariateGaussian
+from oddlab.models.one_pass import OnePassModule
+from oddlab.models.patch_features import PatchFeatures, anomaly_map
 
 
 class PaDiMModel(nn.Module):
@@ -33,42 +31,39 @@ class PaDiMModel(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.extractor = FeatureExtractor(backbone, layers, pre_trained)
-        self.image_size = image_size
-        mean, std = normalization(backbone if isinstance(backbone, str) else "")
-        self.register_buffer("pixel_mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(std).view(3, 1, 1), persistent=False)
-        with torch.no_grad():
-            maps = self.extractor(torch.zeros(1, 3, image_size, image_size))
-        self.grid = max(features.shape[-2:] for features in maps.values())
-        total = sum(features.shape[1] for features in maps.values())
+        self.features = PatchFeatures(backbone, layers, pre_trained, image_size=image_size)
+        total = self.features.n_features
         if n_features is not None and not 1 <= n_features <= total:
             raise ValueError(f"n_features: expected None or 1 to {total}, the channels of {list(layers)}, got {n_features}")
         order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
         self.register_buffer("index", order[:n_features].sort().values)
-        self.gaussian = MultiVariateGaussian(len(self.index), self.grid[0] * self.grid[1], ridge=ridge)
+        height, width = self.features.grid
+        self.gaussian = MultiVariateGaussian(len(self.index), height * width, ridge=ridge)
         self.blur = GaussianBlur2d(None, sigma, channels=1)
 
     def embed(self, images: Tensor) -> Tensor:
         """Features (N, D, h, w) of images (N, 3, S, S) in [0, 1]: the layers side by side, on the finest grid."""
-        side = self.image_size
-        check_tensor("images", images, "N C H W", exactly={"C": 3, "H": side, "W": side})
-        maps = self.extractor((images - self.pixel_mean) / self.pixel_std)
-        stacked = torch.cat([F.interpolate(features, size=self.grid) for features in maps.values()], dim=1)
+        stacked = self.features(images)
         return stacked if len(self.index) == stacked.shape[1] else stacked[:, self.index]
+
+    def reset(self) -> None:
+        """Forget all images."""
+        self.gaussian.reset()
 
     def fit_batch(self, images: Tensor) -> None:
         """Add good images (N, 3, S, S) to what the Gaussians have seen."""
         self.gaussian.partial_fit(self.embed(images))
 
+    def finish_fit(self) -> None:
+        """Nothing is left to do: the Gaussians are up to date after every batch."""
+
     def forward(self, images: Tensor) -> Tensor:
         """Anomaly maps (N, S, S) of images (N, 3, S, S): distances in standard deviations, enlarged and blurred."""
-        distances = self.gaussian.mahalanobis(self.embed(images)).unsqueeze(1)
-        enlarged = F.interpolate(distances, size=self.image_size, mode="bilinear", align_corners=False)
-        return self.blur(enlarged).squeeze(1)
+        distances = self.gaussian.mahalanobis(self.embed(images))
+        return anomaly_map(distances, self.features.image_size, self.blur)
 
 
-class PaDiM(AnomalyModule):
+class PaDiM(OnePassModule):
     r"""Patch distribution modelling: fit one Gaussian per position, call far away what is anomalous.
 
     .. math::
@@ -124,23 +119,6 @@ class PaDiM(AnomalyModule):
             ridge=ridge,
             seed=seed,
         )
-        self.automatic_optimization = False
-
-    def configure_optimizers(self) -> list:
-        return []
-
-    def setup(self, stage: str) -> None:
-        if stage == "fit":
-            self.trainer.num_sanity_val_steps = 0  # there is nothing to validate before the fit
-
-    def on_train_epoch_start(self) -> None:
-        self.model.gaussian.reset()
-
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        self.model.fit_batch(batch["image"])
-
-    def on_train_epoch_end(self) -> None:
-        self.trainer.should_stop = True
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         return {**batch, "anomaly_maps": self(batch["image"])}
