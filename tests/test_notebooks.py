@@ -125,6 +125,9 @@ def test_a_part_has_its_file_and_test_of_the_same_stem(stem):
     if stem == "start_here":
         return
     library = ROOT / "lib/oddlab"
-    homes = {"coupling": "flow", "padim": "models", "patchcore": "models", "dfkde": "models", "fastflow": "models"}
+    flow = dict.fromkeys(
+        ["invertible", "coupling", "permutation", "householder", "global_affine", "all_in_one_block"], "flow"
+    )
+    homes = {**flow, **dict.fromkeys(["padim", "patchcore", "dfkde", "fastflow"], "models")}
     assert (library / homes.get(stem, "") / f"{stem}.py").is_file()
     assert (ROOT / "tests" / f"test_{stem}.py").is_file()

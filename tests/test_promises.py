@@ -229,6 +229,7 @@ PARTS = {
                 lambda: PCA(2).fit(torch.rand(9, 4)).merge(PCA(2).fit(torch.rand(9, 3))),
                 "other: expected D = 4 features, got 3",
             ),
+            "merge too few D": (lambda: PCA(4).merge(PCA(2).fit(torch.rand(9, 3))), "other: expected D >= 4 .* got 3"),
             "merge unfitted": (lambda: PCA(2).merge(PCA(2)), "has seen 0 samples and needs 1"),
             "merge what is no PCA": (lambda: PCA(2).merge(torch.rand(9, 4)), "other: expected a PCA, got Tensor"),
         },

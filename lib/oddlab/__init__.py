@@ -5,7 +5,7 @@ import lazy_loader
 # Each part is imported when it is first used, so that `import oddlab` and the command start at once.
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["data", "lab", "models"],
+    submodules=["data", "flow", "lab", "models"],
     submod_attrs={
         "anomaly_module": ["AnomalyModule"],
         "aupro": ["AUPRO"],
@@ -14,6 +14,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "coreset": ["KCenterGreedy"],
         "dynamic_buffer": ["DynamicBufferModule"],
         "features": ["FeatureExtractor"],
+        "flow.all_in_one_block": ["AllInOneBlock"],
+        "flow.invertible": ["InvertibleModule", "SequenceINN"],
         "gaussian": ["MultiVariateGaussian"],
         "kde": ["GaussianKDE"],
         "models.dfkde": ["DFKDE"],

@@ -197,6 +197,8 @@ class PCA(DynamicBufferModule):
         other._check_seen(1)
         n, mean, spread = other._moments()
         if not int(self.n_samples):
+            if len(mean) < self._least_d():
+                raise ValueError(f"other: expected D >= {self._least_d()} features, got {len(mean)}")
             return self._keep(Moments(n, mean.clone(), spread.clone()))
         if len(mean) != len(self.mean):
             raise ValueError(f"other: expected D = {len(self.mean)} features, got {len(mean)}")

@@ -17,7 +17,7 @@ from oddlab.seeding import make_generator
 TILE_ROWS = 16
 """Points that are projected side by side: in float32 one cache line holds a feature of all of them."""
 
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 8 * 2**20
 """Scratch memory for the tiles that one call works on, in bytes; it stays in a processor's cache."""
 
 
@@ -80,9 +80,10 @@ def gather_product(x: Tensor, offsets: Tensor, columns: Tensor, values: Tensor) 
     tile = torch.arange(n_tiles).to(columns)[:, None]
     columns, offsets, values = columns + d * tile, offsets[:-1] + len(columns) * tile, values.repeat(n_tiles, 1)
     whole = n - n % TILE_ROWS
-    products = []
-    for block in filter(len, [*x[:whole].split(n_tiles * TILE_ROWS), x[whole:]]):
-        tiles = block.unflatten(0, (-1, min(TILE_ROWS, len(block))))
+    bounds = sorted({*range(0, whole, n_tiles * TILE_ROWS), whole, n})
+    product = x.new_empty(n, offsets.shape[1])
+    for start, stop in zip(bounds, bounds[1:]):
+        tiles = x[start:stop].unflatten(0, (-1, min(TILE_ROWS, stop - start)))
         t, rows, _ = tiles.shape
         sums = embedding_bag(
             columns[:t].flatten(),
@@ -91,8 +92,8 @@ def gather_product(x: Tensor, offsets: Tensor, columns: Tensor, values: Tensor) 
             per_sample_weights=values[:t].flatten(),
             mode="sum",
         )
-        products.append(sums.unflatten(0, (t, -1)).mT.flatten(0, 1))
-    return torch.cat(products)
+        product[start:stop].unflatten(0, (t, rows)).copy_(sums.unflatten(0, (t, -1)).mT)
+    return product
 
 
 def dense_matrix(offsets: Tensor, columns: Tensor, values: Tensor, n_features: int) -> Tensor:

@@ -67,8 +67,9 @@ class SSPCAB(nn.Module):
     loss `0.1 * block.loss(x, x_hat)` is added. In an `nn.Sequential` a hook collects the losses:
     `block.register_forward_hook(lambda block, args, x_hat: losses.append(block.loss(*args, x_hat)))`.
 
-    The convolution does not see the position that it predicts. The attention s(z) is a mean over all positions, so it
-    does, by one part in H W. An output is never negative: put the block after a ReLU, or it cannot reach its input.
+    The convolution does not see the position that it predicts. The attention does, by a few parts in H W, since it
+    comes from means over all positions. An output is never negative: put the block after a ReLU, or it cannot reach its
+    input.
 
     Args:
         in_channels: C.
@@ -78,8 +79,8 @@ class SSPCAB(nn.Module):
 
     Raises `ValueError` for arguments below 1 and for inputs of another shape or with NaN, `TypeError` for integers.
 
-    Source: Ristea et al., SSPCAB (CVPR 2022, arXiv 2111.09099), section 3, figure 2, equations 2 to 5, where the
-    masked convolution has no bias; here it has one, as other convolutions do.
+    Source: Ristea et al., SSPCAB (CVPR 2022, arXiv 2111.09099), section 3 and figure 2. The masked convolution has a
+    bias here, as other convolutions do.
 
     Example:
         >>> block = SSPCAB(in_channels=16)

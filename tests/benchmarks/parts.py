@@ -1,0 +1,285 @@
+"""How fast the parts are beside their peers: one command prints the table and writes it beside this file.
+
+    uv run --group peers python tests/benchmarks/parts.py [--only WORD] [--rounds 5]
+
+Everything runs in one process on the CPU, in turns, so that a busy machine is as busy for all; a figure is the median of
+the turns, and a ratio how many times as long as ours a peer takes. "limit" is what the task cannot do without: a matrix
+product, and an exponential for each of its entries. What is timed is compared first, and a wrong result ends the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+import scipy
+import sklearn
+import torch
+from anomalib.models.components.dimensionality_reduction import PCA as AnomalibPCA
+from anomalib.models.components.dimensionality_reduction import SparseRandomProjection as AnomalibProjection
+from anomalib.models.components.sampling import KCenterGreedy as AnomalibCoreset
+from anomalib.models.components.stats import GaussianKDE as AnomalibKDE
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import gaussian_kde
+from sklearn.decomposition import PCA as SklearnPCA
+from sklearn.neighbors import KernelDensity
+from sklearn.random_projection import SparseRandomProjection as SklearnProjection
+from torch import Tensor
+
+from oddlab import PCA, GaussianKDE, KCenterGreedy, SparseRandomProjection
+from oddlab.data import TEXTURES, ImageDataset, read_folder, texture_folder
+from oddlab.models.patch_features import PatchFeatures
+
+RESULTS = Path(__file__).with_suffix(".json")
+SECONDS_EACH = 30
+"""Turns of a function end, after the first, when it has taken as long as this."""
+Calls = dict[str, Callable[[], object]]
+"""Functions to time by the name of who does it, "ours" first."""
+
+
+def normal(n: int, d: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def photograph_features(n: int, d: int, layers: list[str], side: int, images: int) -> Tensor:
+    """The first d features of n patches, spread evenly over photographs of all textures."""
+    features = PatchFeatures("efficientnet_lite0", layers, image_size=side, pool=3, mode="bilinear")
+    rows = []
+    for texture in TEXTURES:
+        data = ImageDataset(read_folder(texture_folder(), texture)[0][:images], side)
+        for i in range(images):
+            rows.append(features(data[i]["image"][None]).flatten(2)[0].T[:, :d])
+    everything = torch.cat(rows)
+    return everything[torch.linspace(0, len(everything) - 1, n).long()].clone()
+
+
+class NoProjection:
+    """What anomalib's coreset is given in place of its projection, to pick by the same distances as ours."""
+
+    def fit(self, x: Tensor) -> None:
+        """Nothing to fit."""
+
+    def transform(self, x: Tensor) -> Tensor:
+        return x
+
+
+def coreset(points: Tensor, ratio: float) -> tuple[Calls, Callable]:
+    size = int(len(points) * ratio)
+
+    def ours() -> list[int]:
+        return KCenterGreedy(points, ratio, random_state=0).select_coreset_idxs()
+
+    def anomalib(projected: bool) -> list[int]:
+        sampler = AnomalibCoreset(points, ratio)
+        if not projected:
+            sampler.model = NoProjection()
+        torch.manual_seed(0)  # from which both draw the same first point, if nothing is projected
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+            return sampler.select_coreset_idxs()
+
+    def limit() -> None:
+        x, centers = points.double(), points[:size].double()
+        for rows in x.split(512):
+            torch.mm(rows, centers.T)
+
+    def check(results: dict) -> str:
+        x, picks = points.double(), results["ours"]
+        distances = torch.full((len(x),), float("inf"), dtype=torch.float64)
+        steps = min(size - 1, int(3e9 / points.numel()))
+        for step in range(steps):  # the plain loop, as far as it goes in a minute or two
+            distances = torch.minimum(distances, (x - x[picks[step]]).square().sum(dim=1))
+            distances[picks[step]] = -1
+            assert int(distances.argmax()) == picks[step + 1], f"pick {step + 1} is not that of the plain loop"
+        assert len(set(picks)) == size
+        common = len(set(picks) & set(results["anomalib without its projection"])) / size
+        return f"{steps + 1} of {size} picks checked, all those of the plain loop; anomalib without its projection shares {common:.1%}"
+
+    calls = {
+        "ours": ours,
+        "anomalib": lambda: anomalib(projected=True),
+        "anomalib without its projection": lambda: anomalib(projected=False),
+        "limit": limit,
+    }
+    return calls, check
+
+
+def kde(n: int, m: int, d: int, dtype: torch.dtype) -> tuple[Calls, Callable]:
+    # anomalib's is right for centred data only.
+    points, queries = normal(n, d, dtype=dtype), normal(m, d, seed=1, dtype=dtype)
+    points = points - points.mean(dim=0)
+    bandwidth = n ** (-1 / (d + 4))
+    whiten = torch.linalg.cholesky(torch.cov(points.T)).T.contiguous()
+
+    def white(x: Tensor) -> np.ndarray:
+        return torch.linalg.solve_triangular(whiten, x, upper=True, left=False).numpy()
+
+    def limit() -> None:
+        for rows in queries.split(max(1, 2**20 // n)):
+            torch.mm(rows, points.T).neg_().exp_().sum(dim=1)
+
+    calls = {
+        "ours": lambda: GaussianKDE(points).log_prob(queries),
+        "scipy": lambda: gaussian_kde(points.numpy().T).logpdf(queries.numpy().T),
+        "scikit-learn": lambda: KernelDensity(bandwidth=bandwidth).fit(white(points)).score_samples(white(queries)),
+        "limit": limit,
+    }
+    if d <= 16:
+
+        def anomalib() -> Tensor:
+            model = AnomalibKDE()
+            model.fit(points.clone())
+            return model(queries)
+
+        calls["anomalib"] = anomalib
+
+    def check(results: dict) -> str:
+        off = np.abs(results["ours"].numpy() - results["scipy"]).max()
+        assert off < (1e-9 if dtype == torch.float64 else 1e-2), off
+        return f"log density within {off:.0e} of scipy's"
+
+    return calls, check
+
+
+def pca(n: int, d: int, k: int) -> tuple[Calls, Callable]:
+    # Variances that fall as those of features do.
+    x = normal(n, d) * torch.arange(1, d + 1) ** -0.5
+
+    def sklearn_pca(solver: str) -> Callable[[], np.ndarray]:
+        return lambda: SklearnPCA(k, svd_solver=solver, random_state=0).fit(x.numpy()).components_
+
+    def anomalib() -> Tensor:
+        model = AnomalibPCA(k)
+        model.fit(x.clone())
+        return model.singular_vectors
+
+    calls = {"ours": lambda: PCA(k).fit(x).components.numpy()}
+    for solver in ("full", "covariance_eigh", "arpack", "randomized"):
+        if not (solver == "arpack" and n * d > 10**7):  # minutes
+            calls[f"scikit-learn {solver}"] = sklearn_pca(solver)
+    calls |= {"anomalib": anomalib, "limit": lambda: x.T @ x}
+
+    def check(results: dict) -> str:
+        reference = PCA(k).fit(x.double()).components.numpy()
+        off = {name: np.abs(result - reference).max() for name, result in results.items() if name in ("ours", "scikit-learn full")}
+        assert off["ours"] < max(1e-3, 10 * off["scikit-learn full"]), off
+        return f"components within {off['ours']:.0e} of float64's, scikit-learn's full solver {off['scikit-learn full']:.0e}"
+
+    return calls, check
+
+
+def projection(n: int, d: int, eps: float) -> tuple[Calls, Callable]:
+    x = normal(n, d)
+
+    def anomalib() -> Tensor:
+        return AnomalibProjection(eps=eps).fit(x).transform(x)
+
+    k = SparseRandomProjection(eps, 0).fit(x).transform(x[:1]).shape[1]
+    matrix = normal(k, d, seed=1)
+    calls = {
+        "ours": lambda: SparseRandomProjection(eps, 0).fit_transform(x),
+        "scikit-learn": lambda: SklearnProjection(eps=eps, random_state=0).fit_transform(x.numpy()),
+        "anomalib": anomalib,
+        "limit": lambda: x @ matrix.T,
+    }
+
+    def check(results: dict) -> str:
+        pairs = torch.randint(n, (2, 20_000), generator=torch.Generator().manual_seed(0))
+        pairs = pairs[:, pairs[0] != pairs[1]]
+        before = (x[pairs[0]] - x[pairs[1]]).square().sum(dim=1)
+        outside = {}
+        for name in ("ours", "scikit-learn", "anomalib"):
+            y = torch.as_tensor(results[name])
+            ratio = (y[pairs[0]] - y[pairs[1]]).square().sum(dim=1) / before
+            outside[name] = ((ratio - 1).abs() > eps).float().mean().item()
+        assert outside["ours"] == 0, outside
+        return "no pair of 20,000 outside 1 +- eps"
+
+    return calls, check
+
+
+def tasks() -> dict[str, Callable[[], tuple[Calls, Callable]]]:
+    def small() -> Tensor:
+        return photograph_features(31_000, 152, ["blocks.4", "blocks.10"], 128, 41)
+
+    def large() -> Tensor:
+        return photograph_features(100_000, 300, ["blocks.2", "blocks.4", "blocks.6", "blocks.7", "blocks.10"], 224, 14)
+
+    return {
+        "coreset 31k x 152, 1 %": lambda: coreset(small(), 0.01),
+        "coreset 31k x 152, 10 %": lambda: coreset(small(), 0.1),
+        "coreset 100k x 300, 1 %": lambda: coreset(large(), 0.01),
+        "coreset 100k x 300, 10 %": lambda: coreset(large(), 0.1),
+        "KDE 5k x 2k, 16-d, float32": lambda: kde(5_000, 2_000, 16, torch.float32),
+        "KDE 5k x 2k, 16-d, float64": lambda: kde(5_000, 2_000, 16, torch.float64),
+        "KDE 50k x 10k, 16-d, float32": lambda: kde(50_000, 10_000, 16, torch.float32),
+        "PCA 2,000 x 1,536, 64 of them": lambda: pca(2_000, 1_536, 64),
+        "PCA 100,000 x 512, 64 of them": lambda: pca(100_000, 512, 64),
+        "projection 20k x 1,536, eps 0.9": lambda: projection(20_000, 1_536, 0.9),
+    }
+
+
+def take_turns(calls: Calls, rounds: int) -> tuple[dict[str, list[float]], dict[str, object]]:
+    seconds, results = {name: [] for name in calls}, {}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            if sum(seconds[name]) < SECONDS_EACH:
+                start = time.perf_counter()
+                results[name] = call()
+                seconds[name].append(time.perf_counter() - start)
+    return seconds, results
+
+
+def measure(name: str, make: Callable[[], tuple[Calls, Callable]], rounds: int) -> dict:
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        calls, check = make()
+        seconds, results = take_turns(calls, rounds)
+        checked = check(results)
+    median = {who: statistics.median(times) for who, times in seconds.items()}
+    best = min((who for who in median if who not in ("ours", "limit")), key=median.get)
+    return {
+        "task": name,
+        "ours s": float(f"{median['ours']:.3g}"),
+        "spread": f"{min(seconds['ours']):.3g} to {max(seconds['ours']):.3g}",
+        "best peer": f"{median[best] / median['ours']:.1f} ({best})",
+        "anomalib": f"{median['anomalib'] / median['ours']:.1f}",
+        "limit": f"{median['limit'] / median['ours']:.2f}",
+        "all": {who: float(f"{value / median['ours']:.3g}") for who, value in median.items()},
+        "checked": checked,
+    }
+
+
+@click.command()
+@click.option("--only", default="", help="Tasks whose name contains this word.")
+@click.option("--rounds", default=5, show_default=True)
+def main(only: str, rounds: int) -> None:
+    machine = f"{torch.get_num_threads()} CPU cores" if torch.get_num_threads() > 1 else "one CPU core"
+    stored = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    versions = {"torch": torch.__version__, "scikit-learn": sklearn.__version__, "scipy": scipy.__version__}
+    rows = {row["task"]: row for row in stored.get(machine, {}).get("rows", [])}
+    table = Table(title=f"times ours, on {machine}")
+    for column in ("task", "ours s", "spread", "best peer", "anomalib", "limit", "checked"):
+        table.add_column(column)
+    for name, make in tasks().items():
+        if only in name:
+            row = rows[name] = measure(name, make, rounds)
+            table.add_row(*(str(row[column.header]) for column in table.columns))
+            print(row, flush=True)
+    Console(width=160).print(table)
+    ordered = [rows[name] for name in tasks() if name in rows]
+    stored[machine] = {**versions, "anomalib": "2.7.0", "python": platform.python_version(), "rows": ordered}
+    RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
