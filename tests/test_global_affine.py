@@ -140,7 +140,8 @@ def test_what_is_empty_stays_so_and_is_no_nan(shape):
 def test_a_gin_block_has_a_log_determinant_of_0_and_scales_nevertheless(shape):
     torch.manual_seed(0)
     make = nn.Linear if len(shape) == 1 else lambda i, o: (nn.Conv1d, nn.Conv2d)[len(shape) - 2](i, o, 1)
-    gin, plain = (AllInOneBlock([shape], None, make, gin_block=on, global_affine_init=2.0).double() for on in (True, False))
+    options = dict(subnet_constructor=make, global_affine_init=2.0)
+    gin, plain = (AllInOneBlock([shape], gin_block=on, **options).double() for on in (True, False))
     x = 5 * torch.randn(7, *shape, dtype=torch.float64)
     assert gin([x])[1].abs().max() < 1e-12 and plain([x])[1].abs().min() > 0.1
     x1, x2 = x.split(gin.splits, dim=1)

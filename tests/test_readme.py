@@ -30,3 +30,17 @@ def test_the_figures_are_those_that_the_benchmark_wrote():
     notebook = (ROOT / "notebooks/20_padim.ipynb").read_text()
     figures = (tiles[name] for name in ("image_AUROC", "pixel_AUROC", "pixel_AUPRO"))
     assert "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f}".format(*figures) in notebook
+
+
+def test_the_speeds_are_those_that_the_benchmark_wrote():
+    measured = json.loads((ROOT / "tests/benchmarks/parts.json").read_text())["one CPU core"]
+    columns = ("task", "ours s", "best peer", "anomalib", "limit")
+    assert rows("speed") == [[str(row[column]) for column in columns] for row in measured["rows"]]
+
+
+def test_patchcores_figures_are_those_that_the_benchmark_wrote():
+    (row,) = json.loads((ROOT / "tests/benchmarks/detection.json").read_text())["one CPU core of a busy machine"]["rows"]
+    figures = [row[name] for name in ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")]
+    assert "image AUROC {}, pixel AUROC {} and AUPRO {}".format(*figures) in README
+    notebook = (ROOT / "notebooks/21_patchcore.ipynb").read_text()
+    assert "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f} with 1 %".format(*figures) in notebook

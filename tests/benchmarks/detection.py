@@ -4,8 +4,8 @@
 
 The default textures come with oddlab; FOLDER holds the magnetic tile set (MT_Free, MT_Blowhole and so on), of whose
 good images 80 %, drawn by seed 0, are to fit on, and all others and all defects to test. Thresholds are of no concern
-here: every figure is over all of them. Each row is a process of its own, so that its memory is known: the most that it
-held, libraries and data included, or on a GPU the most that was allocated there.
+here: every figure is over all of them. GB is the most memory
+that the process held, libraries and data included, or on a GPU the most that was allocated there.
 """
 
 from __future__ import annotations
@@ -70,19 +70,24 @@ def measure(model_name: str, data_name: str, tiles: str | None, device: torch.de
 @click.option("--device", default="auto", show_default=True)
 def main(tiles: str | None, device: str) -> None:
     chosen = choose_device(device)
-    cases = [(model, data) for data in (*TEXTURES, *(["magnetic tiles"] if tiles else [])) for model in MODELS]
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        rows = [pool.apply(measure, (*case, tiles, chosen)) for case in cases]
-    machine = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"{torch.get_num_threads()} CPU cores"
+    threads = torch.get_num_threads()
+    cores = "one CPU core" if threads == 1 else f"{threads} CPU cores"
+    machine = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else cores
+    stored = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    rows: list[dict] = []
+    for data in (*TEXTURES, *(["magnetic tiles"] if tiles else [])):
+        for model in MODELS:
+            # A process of its own for each, so that its memory is known; spawned, as CUDA needs it.
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                rows.append(pool.apply(measure, (model, data, tiles, chosen)))
+            stored[machine] = {"torch": torch.__version__, "python": platform.python_version(), "rows": rows}
+            RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
     table = Table(title=f"EfficientNet-Lite0, default layers, on {machine}")
     for column in rows[0]:
         table.add_column(column, justify="left" if column in ("model", "data") else "right")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     Console(width=140).print(table)
-    stored = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    stored[machine] = {"torch": torch.__version__, "python": platform.python_version(), "rows": rows}
-    RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
 
 
 if __name__ == "__main__":
