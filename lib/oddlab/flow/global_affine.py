@@ -29,7 +29,7 @@ def log_scale(a: Tensor, activation: str) -> Tensor:
     if activation == "SOFTPLUS":
         # Far below 0 log(1 + e^x) is e^x, which would be 0 before its log is taken.
         x = a / 2
-        return torch.where(x > -15, torch.logaddexp(x, torch.zeros_like(x)).clamp_min(1e-30).log(), x) - math.log(5)
+        return torch.where(x > -40, torch.logaddexp(x, torch.zeros_like(x)).clamp_min(1e-30).log(), x) - math.log(5)
     check_activation(activation)
     return a
 
