@@ -332,3 +332,10 @@ def test_bad_input_is_named():
     with pytest.raises(TypeError, match="random_state: expected an int.* got 'a'"):
         inn.sample(2, random_state="a")
     assert len(inn) == 3 and len(inn.shapes) == 4 and len(inn.conditions) == 3  # a refused module leaves no trace
+
+
+def test_a_chain_takes_one_input_and_sizes_are_finite():
+    with pytest.raises(ValueError, match="x_or_z: expected a tensor or a list of one, got 2"):
+        SequenceINN(2)([torch.zeros(3, 2), torch.zeros(3, 2)])
+    with pytest.raises(ValueError, match="dims_in: expected a list of shapes"):
+        check_dims("dims_in", [(float("inf"),)])

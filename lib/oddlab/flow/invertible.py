@@ -29,7 +29,7 @@ def check_dims(name: str, dims: Iterable[Iterable[int]] | None) -> list[Dims]:
     try:
         checked = [tuple(shape) for shape in ([] if dims is None else dims)]
         good = all(shape and all(int(size) == size > 0 for size in shape) for shape in checked)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         good = False
     if not good:
         raise ValueError(f"{name}: expected a list of shapes without the batch, such as [(3, 32, 32)], got {dims!r}")
@@ -142,6 +142,8 @@ class SequenceINN(InvertibleModule):
         self, x_or_z: Tensor | Sequence[Tensor], c: Sequence[Tensor] | None = None, rev: bool = False, jac: bool = True
     ) -> tuple[Tensor, Tensor]:
         """The output (N, ...) and the log-determinants (N,), through all modules, or through their inverses if `rev`."""
+        if not isinstance(x_or_z, Tensor) and len(x_or_z) != 1:
+            raise ValueError(f"x_or_z: expected a tensor or a list of one, got {len(x_or_z)}")
         value = x_or_z if isinstance(x_or_z, Tensor) else x_or_z[0]
         expected = self.shapes[-1 if rev else 0]
         if tuple(value.shape[1:]) != expected:
@@ -154,7 +156,7 @@ class SequenceINN(InvertibleModule):
         for module, cond in reversed(steps) if rev else steps:
             conditions = {} if cond is None else {"c": [c[cond]]}
             (value,), change = module([value], rev=rev, jac=jac, **conditions)
-            log_det = log_det + change
+            log_det = log_det if change is None else log_det + change  # which a module may leave out without jac
         return value, log_det
 
     def output_dims(self, input_dims: list[Dims]) -> list[Dims]:
