@@ -56,7 +56,7 @@ def assert_exact(made, x=None, c=None):
     assert log_det.shape == (len(x),)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(
     shape=st.integers(1, 4).flatmap(lambda rank: st.tuples(st.integers(1, 6), *[st.integers(1, 3)] * (rank - 1))),
     conditions=st.lists(st.integers(1, 3), max_size=2),
@@ -99,23 +99,13 @@ def test_copies_and_checkpoints_are_the_same_function(options):
     torch.manual_seed(9)
     fresh = AllInOneBlock([(5, 2)], [(1, 2)], subnet(2), **options).double()
     fresh.load_state_dict(torch.load(file, weights_only=True))
-    for other in (fresh, copy.deepcopy(made), pickle.loads(pickle.dumps(Pickled.of(made))).made):
+    for other in (fresh, copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
         torch.testing.assert_close(other([x], c), expected, rtol=0, atol=0)
         assert_exact(other)
     assert_exact(made.float().double())
     half = made.to(torch.bfloat16)
     (z,), _ = half([x.bfloat16()], [c[0].bfloat16()])
     assert z.dtype == torch.bfloat16 and z.isfinite().all()
-
-
-class Pickled:
-    """A block whose subnet's constructor is local: what is pickled is the module, and it is not in the way."""
-
-    @classmethod
-    def of(cls, made):
-        self = cls()
-        self.made = made
-        return self
 
 
 @pytest.mark.parametrize("options", OPTIONS[:: len(OPTIONS) // 8], ids=str)

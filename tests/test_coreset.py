@@ -156,6 +156,6 @@ def test_scratch_memory_does_not_grow_with_the_number_of_points(monkeypatch):
 def test_a_bar_counts_the_picks_and_leaves(capfd):
     KCenterGreedy(CLOUDS["normal"], 0.05, random_state=0, progress=True).select_coreset_idxs()
     said = capfd.readouterr().err
-    assert "149/149" in said or "/149" in said
+    assert "/149" in said
     KCenterGreedy(CLOUDS["normal"], 0.05, random_state=0).select_coreset_idxs()
     assert capfd.readouterr().err == ""

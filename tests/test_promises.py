@@ -365,7 +365,7 @@ PARTS = {
             "seed": (lambda: KCenterGreedy(torch.rand(9, 2), 0.5, random_state="a"), "random_state: expected .* got 'a'"),
             "projection that is none": (
                 lambda: KCenterGreedy(torch.rand(900, 20), 0.5, project=True),
-                "20",  # features; the sentence is SparseRandomProjection's
+                "eps: expected one that asks for at most D = 20 components",
             ),
             "selected twice": (
                 lambda: picker(torch.rand(9, 2)).select_coreset_idxs([1, 1]),
@@ -401,7 +401,7 @@ PARTS = {
             "nothing collected": (lambda: PatchCore(layers=["stem"]).model.finish_fit(), "collected no images: call fit_batch"),
             "ratio": (lambda: PatchCore(layers=["stem"], sampling_ratio=2.0), "sampling_ratio: .* at most 1, got 2.0"),
             "neighbours": (lambda: PatchCore(layers=["stem"], n_neighbors=0), "n_neighbors: .* at least 1, got 0"),
-            "size": (lambda: PatchCore(layers=["stem"], image_size=32)(torch.rand(1, 3, 64, 64)), "call fit_batch|images: .* H = 32"),
+            "size": (lambda: PatchCore(layers=["stem"], image_size=32).model.fit_batch(torch.rand(1, 3, 64, 64)), "images: .* H = 32"),
         },
     ),
     "DFKDE": Part(
