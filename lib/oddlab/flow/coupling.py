@@ -31,8 +31,8 @@ def affine_coupling(
     .. math::
         y = x \odot e^{\ell} + t, \qquad \ell = \alpha \tanh s, \qquad (s, t) = 0.1\,a, \qquad J = \sum \ell
 
-    With `gin` the mean of :math:`\ell` over channels and positions is taken off first, and J is 0. Returns y and J (N,),
-    or with `rev` the x of a y and -J.
+    With `gin` the mean of :math:`\ell` over channels and positions is taken off first, so that J is 0, and a log-scale can
+    be up to twice `alpha`. Returns y and J (N,), or with `rev` the x of a y and -J.
 
     Source: Dinh et al., Real NVP (arXiv 1605.08803), equation 7, with the clamp of FrEIA 0.2.
 

@@ -52,7 +52,7 @@ class DFKDE(OnePassModule):
         s(x) = -\log \frac1N \sum_{n=1}^{N} \mathcal N\big(V^\top (\phi(x) - \mu);\; V^\top (\phi(x_n) - \mu),\; H\big)
 
     with :math:`\phi` the features of `layers`, each channel averaged over the image; V their leading principal
-    components; and H the covariance of the kernel, see `GaussianKDE`. An image has one score and no map.
+    components, as columns; and H the covariance of the kernel, see `GaussianKDE`. An image has one score and no map.
 
     Args:
         backbone: a name for `load_backbone`, or a module.

@@ -69,9 +69,9 @@ class DFM(OnePassModule):
         z = V^\top (\phi - \mu)
 
     with :math:`\phi` all features of `layers` at all positions as one vector, V the k leading components of the good
-    images' and :math:`\lambda_i` their variances. "fre", the feature reconstruction error, is what lies outside of the
-    components; "nll", the negative log-likelihood, is how unusual the image is inside. Maps are the reconstruction
-    error at every position, enlarged and blurred, whichever the score.
+    images', as columns, and :math:`\lambda_i` their variances. "fre", the feature reconstruction error, is what lies
+    outside of the components; "nll", the negative log-likelihood, is how unusual the image is inside. Maps are the
+    reconstruction error at every position, enlarged and blurred, whichever the score.
 
     Args:
         backbone: a name for `load_backbone`, or a module.
