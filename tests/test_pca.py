@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.sparse.linalg
 import torch
 from sklearn.decomposition import PCA as ScikitPCA
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -223,3 +224,31 @@ def test_gradients_flow_to_the_features_and_not_into_the_fit():
 
 def test_a_numpy_share_is_a_share():
     assert len(PCA(np.float64(0.5)).fit(samples()).components) == len(PCA(0.5).fit(samples()).components)
+
+
+@pytest.mark.parametrize("spectrum", ["falling", "equal", "low rank"])
+def test_few_of_a_float32_matrix_are_those_of_the_full_decomposition(spectrum):
+    m, k = 400, 12
+    values = {"falling": torch.arange(1, m + 1) ** -0.5, "equal": torch.ones(m), "low rank": (torch.arange(m) < 5).float()}
+    q = torch.linalg.qr(torch.randn(m, m, dtype=torch.float64, generator=torch.Generator().manual_seed(0))).Q
+    matrix = (q * values[spectrum].double()) @ q.T
+    found, vectors = module.largest_eigenpairs(matrix.float(), k)
+    found, vectors = found.double(), vectors.double()
+    assert torch.allclose(found, values[spectrum][:k].double(), atol=2e-6)
+    assert torch.allclose(vectors.T @ vectors, torch.eye(k, dtype=torch.float64), atol=1e-5)
+    assert torch.allclose(matrix @ vectors, vectors * found, atol=1e-5)
+
+
+def test_a_component_that_lanczos_misses_is_found_all_the_same(monkeypatch):
+    matrix = torch.diag(torch.arange(100, 0, -1.0))
+    found = module.lanczos
+    monkeypatch.setattr(module, "lanczos", lambda matrix, k: tuple(part[..., 1:] for part in found(matrix, k + 1)))
+    assert module.largest_eigenpairs(matrix, 5)[0].tolist() == [100, 99, 98, 97, 96]
+
+
+def test_where_lanczos_does_not_end_the_full_decomposition_is_taken(monkeypatch):
+    def never(*args, **kwargs):
+        raise scipy.sparse.linalg.ArpackNoConvergence("stopped", np.empty(0, np.float32), np.empty((100, 0), np.float32))
+
+    monkeypatch.setattr(scipy.sparse.linalg, "eigsh", never)
+    assert module.largest_eigenpairs(torch.diag(torch.arange(100, 0, -1.0)), 2)[0].tolist() == [100, 99]
