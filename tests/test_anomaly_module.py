@@ -119,10 +119,16 @@ def test_a_test_without_validation_logs_what_needs_no_threshold():
     assert set(logged) == {"image_AUROC", "pixel_AUROC", "pixel_AUPRO"}
 
 
-def test_the_sanity_check_before_training_sets_no_threshold():
-    module = Brightness()
-    trainer(limit_val_batches=1, check_val_every_n_epoch=2, num_sanity_val_steps=1).fit(module, batches(), batches())
-    assert module.image_threshold.isnan()
+def test_nothing_is_validated_before_training():
+    seen = []
+
+    class Watched(Brightness):
+        def validation_step(self, batch, batch_idx):
+            seen.append(self.trainer.sanity_checking)
+            return super().validation_step(batch, batch_idx)
+
+    trainer(limit_val_batches=1, num_sanity_val_steps=1).fit(Watched(), batches(), batches())
+    assert seen == [False]
 
 
 def test_epochs_do_not_add_up():

@@ -26,6 +26,7 @@ from oddlab import (
     PCA,
     SSPCAB,
     DynamicBufferModule,
+    FastFlow,
     FeatureExtractor,
     GaussianBlur2d,
     GaussianKDE,
@@ -79,6 +80,11 @@ def steps(sampler: KCenterGreedy) -> Tensor:
 def fit_on(detector: nn.Module, images: Tensor) -> None:
     detector.model.fit_batch(images)
     detector.model.finish_fit()
+
+
+def standardized(detector: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    detector.model.standardize([images])
+    return detector.model.mean, detector.model.std
 
 
 STEPS = {
@@ -436,6 +442,26 @@ PARTS = {
             "components": (lambda: DFM(layers=["stem"], n_components=1.0), "n_components: expected .* got 1.0"),
         },
     ),
+    "FastFlow": Part(
+        make=lambda: seeded(lambda: FastFlow(layers=["blocks.2", "blocks.4"], image_size=32, flow_steps=2)),
+        shape=(4, 3, 32, 32),
+        argument="images",
+        fit=lambda part, x: part.model.standardize([x]),
+        calls={**STEPS, "standardize": standardized},
+        half=False,
+        refused={
+            "unfitted": (lambda: FastFlow(layers=["stem"], image_size=32)(torch.rand(1, 3, 32, 32)), "call standardize"),
+            "unfitted loss": (
+                lambda: FastFlow(layers=["stem"], image_size=32).model.loss(torch.rand(1, 3, 32, 32)),
+                "call standardize",
+            ),
+            "no images": (lambda: FastFlow(layers=["stem"]).model.standardize([]), "batches: expected at least one"),
+            "steps": (lambda: FastFlow(layers=["stem"], flow_steps=0), "flow_steps: expected .* at least 1, got 0"),
+            "hidden": (lambda: FastFlow(layers=["stem"], hidden_ratio=0.0), "hidden_ratio: expected .* above 0, got 0.0"),
+            "noise": (lambda: FastFlow(layers=["stem"], noise=-0.1), "noise: expected .* at least 0, got -0.1"),
+            "rate": (lambda: FastFlow(layers=["stem"], learning_rate=0.0), "learning_rate: expected .* above 0, got 0.0"),
+        },
+    ),
 }
 CALLS = [pytest.param(part, call, id=f"{name}.{call}") for name, part in PARTS.items() for call in part.calls]
 TAKES_DATA = [case for case in CALLS if case.values[0].argument and case.values[1] not in ("out_dims", "_cov")]
@@ -462,7 +488,7 @@ def tensors(result: object) -> list[Tensor]:
 def same(a: object, b: object) -> bool:
     """To the last bit, with NaN equal to NaN."""
     pairs = list(zip(tensors(a), tensors(b), strict=True))
-    return len(pairs) > 0 and all(x.dtype == y.dtype and np.array_equal(x.cpu(), y.cpu(), equal_nan=True) for x, y in pairs)
+    return len(pairs) > 0 and all(x.dtype == y.dtype and np.array_equal(x.detach().cpu(), y.detach().cpu(), equal_nan=True) for x, y in pairs)
 
 
 @pytest.mark.parametrize(("part", "call"), CALLS)
@@ -595,7 +621,7 @@ def test_no_tensor_is_much_larger_than_what_comes_in_and_goes_out(part, call):
     with LargestTensor() as largest:
         result = part.calls[call](made, x)
     known = [x, *tensors(result), *tensors(made.state_dict())]
-    backbones = [PARTS[name].make for name in ("FeatureExtractor", "PaDiM", "PatchCore", "DFKDE", "DFM")]
+    backbones = [PARTS[name].make for name in ("FeatureExtractor", "PaDiM", "PatchCore", "DFKDE", "DFM", "FastFlow")]
     widest = 32 if part.make in backbones else 2  # channels inside
     assert largest.bytes <= widest * max(t.numel() * t.element_size() for t in known)
 

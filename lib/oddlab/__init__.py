@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "kde": ["GaussianKDE"],
         "models.dfkde": ["DFKDE"],
         "models.dfm": ["DFM"],
+        "models.fastflow": ["FastFlow"],
         "models.padim": ["PaDiM"],
         "models.patchcore": ["PatchCore"],
         "pca": ["PCA"],

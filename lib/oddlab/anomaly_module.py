@@ -101,6 +101,11 @@ class AnomalyModule(pl.LightningModule, ABC):
         """Return a step's outputs with scores, on the CPU."""
         return self._outputs_to_cpu(self._post_process(test_step_outputs))
 
+    def setup(self, stage: str) -> None:
+        """Ask for no sanity check: before the fit there is nothing to validate."""
+        if stage == "fit":
+            self.trainer.num_sanity_val_steps = 0
+
     def on_validation_epoch_start(self) -> None:
         self._outputs = []
 
@@ -115,10 +120,8 @@ class AnomalyModule(pl.LightningModule, ABC):
 
     def on_validation_epoch_end(self) -> None:
         """Choose the thresholds from all batches and log what is reached with them."""
-        # The two batches that Lightning tries before training say nothing of a detector that is not yet fitted.
-        if not self.trainer.sanity_checking:
-            self._compute_adaptive_threshold(self._outputs)
-            self._log_metrics()
+        self._compute_adaptive_threshold(self._outputs)
+        self._log_metrics()
         self._outputs = []
 
     def on_test_epoch_end(self) -> None:

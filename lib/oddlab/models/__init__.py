@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "dfkde": ["DFKDE", "DFKDEModel"],
         "dfm": ["DFM", "DFMModel"],
+        "fastflow": ["FastFlow", "FastFlowModel"],
         "padim": ["PaDiM", "PaDiMModel"],
         "patchcore": ["PatchCore", "PatchCoreModel"],
     },

@@ -26,10 +26,6 @@ class OnePassModule(AnomalyModule):
     def configure_optimizers(self) -> list:
         return []
 
-    def setup(self, stage: str) -> None:
-        if stage == "fit":
-            self.trainer.num_sanity_val_steps = 0  # there is nothing to validate before the fit
-
     def on_train_epoch_start(self) -> None:
         self.model.reset()
 

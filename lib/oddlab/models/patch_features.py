@@ -22,7 +22,7 @@ class PatchFeatures(nn.Module):
         pool: the side, odd, of the window over which each map is averaged first; 1 does not.
         mode: how coarser maps are brought to the finest grid, as `torch.nn.functional.interpolate` calls it.
 
-    `grid` is (h, w) and `n_features` is D. Raises `ValueError` for images of another size, `TypeError` for images that
+    `shapes` are those of the maps one by one, `grid` is (h, w) and `n_features` is D. Raises `ValueError` for images of another size, `TypeError` for images that
     are neither float32 nor float64.
 
     >>> features = PatchFeatures("efficientnet_lite0", ["blocks.2", "blocks.4"], image_size=64)
@@ -48,15 +48,21 @@ class PatchFeatures(nn.Module):
         self.register_buffer("pixel_std", torch.tensor(std).view(3, 1, 1), persistent=False)
         with torch.no_grad():
             maps = self.extractor(torch.zeros(1, 3, image_size, image_size)).values()
-        self.grid = max(tuple(features.shape[-2:]) for features in maps)
-        self.n_features = sum(features.shape[1] for features in maps)
+        self.shapes = [tuple(features.shape[1:]) for features in maps]
+        self.grid = max(shape[1:] for shape in self.shapes)
+        self.n_features = sum(shape[0] for shape in self.shapes)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """The map (N, C, H, W) of each layer, averaged over windows, on its own grid."""
         side = self.image_size
         check_tensor("images", images, "N C H W", exactly={"C": 3, "H": side, "W": side}, dtypes=FULL_PRECISION)
         maps = self.extractor((images - self.pixel_mean) / self.pixel_std).values()
         if self.pool > 1:
-            maps = [F.avg_pool2d(features, self.pool, 1, self.pool // 2) for features in maps]
+            return [F.avg_pool2d(features, self.pool, 1, self.pool // 2) for features in maps]
+        return list(maps)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.maps(images)
         return torch.cat([F.interpolate(features, size=self.grid, mode=self.mode) for features in maps], dim=1)
 
 
