@@ -41,7 +41,7 @@ def test_far_out_it_is_its_asymptote(activation, low, high):
     torch.testing.assert_close(log_scale(a, activation), high(a), rtol=1e-13, atol=0)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_nothing_overflows_and_no_0_is_taken_the_log_of(activation, dtype):
     a = FAR.to(dtype, copy=True).requires_grad_()
@@ -50,6 +50,11 @@ def test_nothing_overflows_and_no_0_is_taken_the_log_of(activation, dtype):
     assert logs.dtype == dtype and logs.isfinite().all() and a.grad.isfinite().all()
     # The scale grows with its parameter; a sigmoid that is full to the last digit does so no more.
     assert (a.grad >= 0).all() and (a.grad[a < 10] > 0).all()
+
+
+def test_an_infinite_parameter_is_an_infinite_scale_and_no_nan():
+    a = torch.tensor([-math.inf, math.inf])
+    assert torch.equal(log_scale(a, "SOFTPLUS"), a) and torch.equal(log_scale(a, "EXP"), a)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -87,6 +92,9 @@ def test_the_initial_value_exists_wherever_the_scale_does(activation):
         (11, "SIGMOID", "below 10 for SIGMOID, got 11"),
         (math.inf, "SOFTPLUS", "for SOFTPLUS, got inf"),
         (math.inf, "EXP", "for EXP, got inf"),
+        ("a", "EXP", "expected a number above 0 for EXP, got 'a'"),
+        (None, "SOFTPLUS", "expected a number above 0 for SOFTPLUS, got None"),
+        (True, "SIGMOID", "expected a number above 0 and below 10 for SIGMOID, got True"),
     ],
 )
 def test_a_scale_that_no_parameter_gives_is_refused(scale, activation, says):

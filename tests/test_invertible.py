@@ -118,7 +118,7 @@ def test_dims_become_a_list_of_tuples_of_ints(dims, expected):
 
 
 @pytest.mark.parametrize(
-    "dims", [(3, 8), 3, [()], [(0,)], [(-1, 2)], [(2.5,)], ["ab"], "33", [(math.nan,)], [None]], ids=repr
+    "dims", [(3, 8), 3, [()], [(0,)], [(-1, 2)], [(2.5,)], [(True, 2)], ["ab"], "33", [(math.nan,)], [None]], ids=repr
 )
 def test_dims_that_are_none_are_named(dims):
     with pytest.raises(ValueError, match=r"dims_c: expected a list of shapes without the batch, .* got "):
@@ -313,16 +313,22 @@ def test_bad_input_is_named():
     flat.append(Flatten)
     x = torch.ones(4, 2)
     for call, says in (
-        (lambda: SequenceINN(), "expected a list of shapes without the batch"),
-        (lambda: SequenceINN(2, 0), "expected a list of shapes without the batch"),
+        (lambda: SequenceINN(), r"^dims: expected the sizes of one shape .* got \(\)"),
+        (lambda: SequenceINN(2, 0), r"^dims: expected the sizes of one shape .* got \(2, 0\)"),
+        (lambda: SequenceINN([2, 3]), r"^dims: expected the sizes of one shape .* got \(\[2, 3\],\)"),
         (lambda: inn.append(Split), "module_class: expected a module with one output, got 2"),
         (lambda: inn.append(Scale, cond=0), "cond, cond_shape: expected both or none, got 0 and None"),
         (lambda: inn.append(Scale, cond_shape=(2,)), r"cond, cond_shape: expected both or none, got None and \(2,\)"),
+        (lambda: inn.append(Scale, cond=-1, cond_shape=(2,)), "^cond: expected an int of at least 0, got -1"),
+        (lambda: inn.append(Scale, cond="a", cond_shape=(2,)), "^cond: expected an int of at least 0, got 'a'"),
+        (lambda: inn.append(Scale, cond=True, cond_shape=(2,)), "^cond: expected an int of at least 0, got True"),
         (lambda: inn(torch.ones(4, 3)), r"x_or_z: expected shape \(N, 2\), got \(4, 3\)"),
         (lambda: inn.log_prob(torch.ones(2)), r"x_or_z: expected shape \(N, 2\), got \(2,\)"),
         (lambda: flat(torch.ones(4, 2, 3), rev=True), r"x_or_z: expected shape \(N, 6\), got \(4, 2, 3\)"),
         (lambda: conditional(x), "c: expected a list of 2 conditions, got 0"),
         (lambda: conditional.log_prob(x, [x]), "c: expected a list of 2 conditions, got 1"),
+        (lambda: conditional(x, [x] * 3), "c: expected a list of 2 conditions, got 3"),
+        (lambda: inn(x, [x]), "c: expected a list of 0 conditions, got 1"),
         (lambda: inn.sample(0), "n: expected an int of at least 1, got 0"),
         (lambda: inn.sample(2.5), "n: expected an int of at least 1, got 2.5"),
         (lambda: inn.sample(True), "n: expected an int of at least 1, got True"),

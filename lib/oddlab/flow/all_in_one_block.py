@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 
@@ -135,7 +136,7 @@ class AllInOneBlock(InvertibleModule):
             value, scaling = self._permute(value)
         elif self.reverse_permutation:
             value = self._pre_permute(value, rev=True)
-        positions = value[:, 0].numel() // max(1, len(value))
+        positions = math.prod(value.shape[2:])
         return (value,), log_det + (-positions if rev else positions) * scaling
 
     def output_dims(self, input_dims: list[Dims]) -> list[Dims]:

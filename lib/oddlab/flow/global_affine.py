@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import torch
 import torch.nn.functional as F
@@ -27,9 +28,10 @@ def log_scale(a: Tensor, activation: str) -> Tensor:
     if activation == "SIGMOID":
         return math.log(10) + F.logsigmoid(a - 2)
     if activation == "SOFTPLUS":
-        # Far below 0 log(1 + e^x) is e^x, which would be 0 before its log is taken.
-        x = a / 2
-        return torch.where(x > -40, torch.logaddexp(x, torch.zeros_like(x)).clamp_min(1e-30).log(), x) - math.log(5)
+        # Below `low` log(1 + e^(a/2)) is e^(a/2) to the last digit, and its log a/2; float16 could not divide by it.
+        low = 2 * math.log(torch.finfo(a.dtype).eps)
+        doubled = F.softplus(a.clamp_min(low), beta=0.5, threshold=80)
+        return torch.where(a > low, doubled.log() - math.log(10), a / 2 - math.log(5))
     check_activation(activation)
     return a
 
@@ -49,7 +51,7 @@ def initial_value(scale: float, activation: str) -> float:
     """
     check_activation(activation)
     upper = 10 if activation == "SIGMOID" else math.inf
-    if not 0 < scale < upper:
+    if isinstance(scale, bool) or not isinstance(scale, Real) or not 0 < scale < upper:
         raise ValueError(
             f"global_affine_init: expected a number above 0{' and below 10' if upper == 10 else ''} for {activation}, "
             f"got {scale!r}"

@@ -28,7 +28,8 @@ def check_dims(name: str, dims: Iterable[Iterable[int]] | None) -> list[Dims]:
     """
     try:
         checked = [tuple(shape) for shape in ([] if dims is None else dims)]
-        good = all(shape and all(int(size) == size > 0 for size in shape) for shape in checked)
+        sizes = [size for shape in checked for size in shape]
+        good = all(checked) and all(not isinstance(size, bool) and int(size) == size > 0 for size in sizes)
     except (TypeError, ValueError, OverflowError):
         good = False
     if not good:
@@ -95,7 +96,8 @@ class SequenceINN(InvertibleModule):
 
     `append` adds a module. The chain takes a tensor (or a list of one) and returns a tensor, as FrEIA's does.
 
-    Raises `ValueError` for a shape that is none, input of another shape, and conditions that are missing.
+    Raises `ValueError` for a shape that is none, input of another shape, and conditions that are missing or that nobody
+    asked for.
 
     Source: Dinh, Sohl-Dickstein, Bengio, Real NVP (arXiv 1605.08803), equations 2 and 3; interface of FrEIA 0.2.
 
@@ -113,7 +115,12 @@ class SequenceINN(InvertibleModule):
     """
 
     def __init__(self, *dims: int) -> None:
-        super().__init__([dims])
+        try:
+            super().__init__([dims])
+        except ValueError:
+            raise ValueError(
+                f"dims: expected the sizes of one shape without the batch, such as 3, 32, 32, got {dims}"
+            ) from None
         self.shapes = list(self.dims_in)
         self.conditions: list[int | None] = []
         self.module_list = nn.ModuleList()
@@ -129,6 +136,8 @@ class SequenceINN(InvertibleModule):
         if (cond is None) != (cond_shape is None):
             raise ValueError(f"cond, cond_shape: expected both or none, got {cond!r} and {cond_shape!r}")
         if cond is not None:
+            if isinstance(cond, bool) or not isinstance(cond, int) or cond < 0:
+                raise ValueError(f"cond: expected an int of at least 0, got {cond!r}")
             kwargs["dims_c"] = [cond_shape]
         module = module_class([self.shapes[-1]], **kwargs)
         outputs = module.output_dims([self.shapes[-1]])
@@ -149,7 +158,7 @@ class SequenceINN(InvertibleModule):
         if tuple(value.shape[1:]) != expected:
             raise ValueError(f"x_or_z: expected shape (N, {', '.join(map(str, expected))}), got {tuple(value.shape)}")
         wanted = 1 + max((cond for cond in self.conditions if cond is not None), default=-1)
-        if len(c or ()) < wanted:
+        if len(c or ()) != wanted:
             raise ValueError(f"c: expected a list of {wanted} conditions, got {len(c or ())}")
         log_det = value.new_zeros(len(value))
         steps = list(zip(self.module_list, self.conditions))
