@@ -1,10 +1,12 @@
 """How fast the parts are beside their peers: one command prints the table and writes it beside this file.
 
-    uv run --group peers python tests/benchmarks/parts.py [--only WORD] [--rounds 5]
+    uv run --group peers python tests/benchmarks/parts.py [--only WORD] [--rounds 5] [--tiles FOLDER]
 
 Everything runs in one process on the CPU, in turns, so that a busy machine is as busy for all; a figure is the median of
 the turns, and a ratio how many times as long as ours a peer takes. "limit" is what the task cannot do without: a matrix
-product, and an exponential for each of its entries. What is timed is compared first, and a wrong result ends the run.
+product (and an exponential for each of its entries, or a Cholesky factor), the subnet of a block, the backbone of a
+detector. What is timed is compared first, and a wrong result ends the run. Whole detectors are also run on the magnetic
+tiles if FOLDER holds them.
 """
 
 from __future__ import annotations
@@ -20,14 +22,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import end_to_end
+import flow
+import kornia
 import numpy as np
 import scipy
 import sklearn
 import torch
 from anomalib.models.components.dimensionality_reduction import PCA as AnomalibPCA
 from anomalib.models.components.dimensionality_reduction import SparseRandomProjection as AnomalibProjection
+from anomalib.models.components.filters import GaussianBlur2d as AnomalibBlur
 from anomalib.models.components.sampling import KCenterGreedy as AnomalibCoreset
 from anomalib.models.components.stats import GaussianKDE as AnomalibKDE
+from anomalib.models.components.stats import MultiVariateGaussian as AnomalibGaussian
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import gaussian_kde
@@ -36,7 +43,7 @@ from sklearn.neighbors import KernelDensity
 from sklearn.random_projection import SparseRandomProjection as SklearnProjection
 from torch import Tensor
 
-from oddlab import PCA, GaussianKDE, KCenterGreedy, SparseRandomProjection
+from oddlab import PCA, GaussianBlur2d, GaussianKDE, KCenterGreedy, MultiVariateGaussian, SparseRandomProjection
 from oddlab.data import TEXTURES, ImageDataset, read_folder, texture_folder
 from oddlab.models.patch_features import PatchFeatures
 
@@ -207,7 +214,53 @@ def projection(n: int, d: int, eps: float) -> tuple[Calls, Callable]:
     return calls, check
 
 
-def tasks() -> dict[str, Callable[[], tuple[Calls, Callable]]]:
+def gaussians(n: int, d: int, side: int) -> tuple[Calls, Callable]:
+    x = normal(n, d * side * side).view(n, d, side, side)
+
+    def limit() -> None:
+        rows = x.flatten(2).permute(2, 0, 1)
+        torch.linalg.cholesky(torch.bmm(rows.mT, rows))
+
+    calls = {
+        # The ridge that anomalib adds, twice over.
+        "ours": lambda: MultiVariateGaussian(d, side * side, ridge=0.01 + 1e-5, relative=False).fit(x),
+        "anomalib": lambda: AnomalibGaussian().fit(x),
+        "limit": limit,
+    }
+
+    def check(results: dict) -> str:
+        pairs = zip(results["ours"], results["anomalib"])
+        off = [((ours - theirs).norm() / theirs.norm()).item() for ours, theirs in pairs]
+        assert max(off) < 1e-4, off
+        return f"means within {off[0]:.0e} and inverses within {off[1]:.0e} of anomalib's"
+
+    return calls, check
+
+
+def blur(shape: tuple[int, ...], sigma: float) -> tuple[Calls, Callable]:
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    ours, anomalib = GaussianBlur2d(None, sigma, channels=shape[1]), AnomalibBlur(sigma, channels=shape[1])
+    side = 2 * int(4 * sigma + 0.5) + 1
+
+    def times(call: Callable) -> Callable:
+        return lambda: [call() for _ in range(10)][0]
+
+    calls = {
+        "ours": times(lambda: ours(x)),
+        "kornia": times(lambda: kornia.filters.gaussian_blur2d(x, (side, side), (sigma, sigma), separable=True)),
+        "anomalib": times(lambda: anomalib(x)),
+        "limit": times(lambda: x.clone()),
+    }
+
+    def check(results: dict) -> str:
+        off = {who: (results["ours"] - results[who]).abs().max().item() for who in ("kornia", "anomalib")}
+        assert max(off.values()) < 1e-5, off
+        return f"within {max(off.values()):.0e} of both"
+
+    return calls, check
+
+
+def tasks(tiles: str | None) -> dict[str, Callable[[], tuple[Calls, Callable]]]:
     def small() -> Tensor:
         return photograph_features(31_000, 152, ["blocks.4", "blocks.10"], 128, 41)
 
@@ -225,6 +278,10 @@ def tasks() -> dict[str, Callable[[], tuple[Calls, Callable]]]:
         "PCA 2,000 x 1,536, 64 of them": lambda: pca(2_000, 1_536, 64),
         "PCA 100,000 x 512, 64 of them": lambda: pca(100_000, 512, 64),
         "projection 20k x 1,536, eps 0.9": lambda: projection(20_000, 1_536, 0.9),
+        "Gaussians 200 x 100 x 56 x 56": lambda: gaussians(200, 100, 56),
+        "10 x blur 8 x 1 x 256 x 256, sigma 4": lambda: blur((8, 1, 256, 256), 4.0),
+        **flow.tasks(),
+        **end_to_end.tasks(tiles),
     }
 
 
@@ -262,7 +319,8 @@ def measure(name: str, make: Callable[[], tuple[Calls, Callable]], rounds: int) 
 @click.command()
 @click.option("--only", default="", help="Tasks whose name contains this word.")
 @click.option("--rounds", default=5, show_default=True)
-def main(only: str, rounds: int) -> None:
+@click.option("--tiles", type=click.Path(exists=True, file_okay=False), help="Folder of the magnetic tile set.")
+def main(only: str, rounds: int, tiles: str | None) -> None:
     machine = f"{torch.get_num_threads()} CPU cores" if torch.get_num_threads() > 1 else "one CPU core"
     stored = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     versions = {"torch": torch.__version__, "scikit-learn": sklearn.__version__, "scipy": scipy.__version__}
@@ -270,15 +328,15 @@ def main(only: str, rounds: int) -> None:
     table = Table(title=f"times ours, on {machine}")
     for column in ("task", "ours s", "spread", "best peer", "anomalib", "limit", "checked"):
         table.add_column(column)
-    for name, make in tasks().items():
-        if only in name:
+    for name, make in tasks(tiles).items():
+        if only in name and (tiles or "tiles" not in name):
             row = rows[name] = measure(name, make, rounds)
             table.add_row(*(str(row[column.header]) for column in table.columns))
             print(row, flush=True)
+            ordered = [rows[name] for name in tasks(tiles) if name in rows]
+            stored[machine] = {**versions, "anomalib": "2.7.0", "python": platform.python_version(), "rows": ordered}
+            RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
     Console(width=160).print(table)
-    ordered = [rows[name] for name in tasks() if name in rows]
-    stored[machine] = {**versions, "anomalib": "2.7.0", "python": platform.python_version(), "rows": ordered}
-    RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
 
 
 if __name__ == "__main__":
