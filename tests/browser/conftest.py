@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -17,6 +18,19 @@ import pytest
 CHROMIUM = os.environ.get("ODDLAB_CHROMIUM", "/usr/bin/chromium")
 START_TIMEOUT = 90
 """Seconds in which the server must answer."""
+
+
+def pytest_addoption(parser):
+    parser.addoption("--redraws", metavar="FILE", help="write the seconds of every redraw, by notebook, to FILE (json)")
+
+
+@pytest.fixture(scope="session")
+def redraws(request):
+    """The seconds of every redraw, by notebook."""
+    seconds: dict[str, list[float]] = {}
+    yield seconds
+    if file := request.config.getoption("--redraws"):
+        Path(file).write_text(json.dumps(seconds, indent=1) + "\n")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -57,12 +58,16 @@ CLIPPED = """box => {
 
 
 class LabPage:
-    """`boxes` are what `explore` shows, `first` their pictures before anything was touched, `console` its errors."""
+    """`boxes` are what `explore` shows, `first` their pictures before anything was touched, `console` its errors.
+
+    `redraws` are the seconds from each key press on a slider to its new picture.
+    """
 
     def __init__(self, browser, url: str) -> None:
         context = browser.new_context(viewport=WINDOW, permissions=["clipboard-read", "clipboard-write"])
         self.page = context.new_page()
         self.console: list[str] = []
+        self.redraws: list[float] = []
         self.page.on("console", lambda message: message.type == "error" and self.console.append(message.text))
         self.page.on("pageerror", lambda error: self.console.append(str(error)))
         self.page.goto(f"{url}?reset", timeout=START * 1000)
@@ -93,10 +98,14 @@ class LabPage:
         """Move a slider one step by key; return whether its picture changed."""
         before = box.evaluate(PICTURE)
         at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
+        button = box.query_selector("button:text-is('Draw')")
+        start = time.perf_counter()
         handle.press("ArrowLeft" if at_end else "ArrowRight")
-        if button := box.query_selector("button:text-is('Draw')"):
+        if button:
             button.click()
-        return self.wait_for_picture(box, before, same=False)
+        changed = self.wait_for_picture(box, before, same=False)
+        self.redraws.append(time.perf_counter() - start)
+        return changed
 
 
 @contextmanager

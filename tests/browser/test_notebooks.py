@@ -12,12 +12,13 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9]*.ipynb"
 
 
 @pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
-def notebook(request, browser, lab_folder, lab_url) -> LabPage:
+def notebook(request, browser, lab_folder, lab_url, redraws) -> LabPage:
     """A copy of a notebook, opened and run; the tests below follow one another on the same page."""
     copy = lab_folder / request.param.name
     shutil.copy(request.param, copy)
     with opened(browser, f"{lab_url}/lab/tree/{copy.name}") as page:
         yield page
+    redraws[request.param.stem] = page.redraws
 
 
 def test_there_are_notebooks():

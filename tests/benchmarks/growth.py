@@ -1,0 +1,171 @@
+"""How time and memory grow with the number of samples: one command draws docs/growth.png and writes growth.json.
+
+    uv run --group peers python tests/benchmarks/growth.py
+
+Every point is a process of its own: its seconds are the least of three calls (of one that takes more than 20 s), its
+memory what the calls added to the most that the process ever held. The slope is that of the last three points, in
+doublings for each doubling of the samples. The coreset is of features of photographs, the rest of normal numbers. At
+the end comes a coreset of a million features, which no peer gets through in an hour.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import multiprocessing
+import os
+import platform
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from parts import photograph_features
+from torch import Tensor
+
+ROOT = Path(__file__).parents[2]
+RESULTS, PICTURE = Path(__file__).with_suffix(".json"), ROOT / "docs/growth.png"
+
+
+def samples(n: int, d: int) -> Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(0))
+
+
+def coreset(who: str, n: int, photographs: Path) -> Callable:
+    features = torch.load(photographs / "some.pt", weights_only=True)
+    x = features[torch.linspace(0, len(features) - 1, n).long()]
+    if who == "oddlab":
+        from oddlab import KCenterGreedy
+
+        return lambda: KCenterGreedy(x, 0.1, random_state=0).select_coreset_idxs()
+    from anomalib.models.components.sampling import KCenterGreedy as Peer
+
+    return lambda: Peer(x, 0.1).select_coreset_idxs()
+
+
+def kde(who: str, n: int, photographs: Path) -> Callable:
+    x, queries = samples(n, 16), samples(2_000, 16)
+    x = x - x.mean(dim=0)
+    if who == "oddlab":
+        from oddlab import GaussianKDE
+
+        return lambda: GaussianKDE(x).log_prob(queries)
+    from anomalib.models.components.stats import GaussianKDE as Peer
+
+    def peer() -> Tensor:
+        model = Peer()
+        model.fit(x.clone())
+        return model(queries)
+
+    return peer
+
+
+def pca(who: str, n: int, photographs: Path) -> Callable:
+    x = samples(n, 512) * torch.arange(1, 513) ** -0.5
+    if who == "oddlab":
+        from oddlab import PCA
+
+        return lambda: PCA(64).fit(x)
+    from sklearn.decomposition import PCA as Peer
+
+    return lambda: Peer(64, svd_solver="covariance_eigh").fit(x.numpy())
+
+
+def gaussians(who: str, n: int, photographs: Path) -> Callable:
+    x = samples(n, 100 * 28 * 28).view(n, 100, 28, 28)
+    if who == "oddlab":
+        from oddlab import MultiVariateGaussian
+
+        return lambda: MultiVariateGaussian(100, 28 * 28).fit(x)
+    from anomalib.models.components.stats import MultiVariateGaussian as Peer
+
+    return lambda: Peer().fit(x)
+
+
+def million(who: str, n: int, photographs: Path) -> Callable:
+    from oddlab import KCenterGreedy
+
+    x = torch.load(photographs / "million.pt", weights_only=True)
+    return lambda: KCenterGreedy(x, 0.01, random_state=0).select_coreset_idxs()
+
+
+TASKS = {
+    "coreset of 10 %, 152 features": (coreset, "anomalib", [4_000, 8_000, 16_000, 32_000, 64_000]),
+    "KDE, 2,000 queries, 16-d": (kde, "anomalib", [4_000, 8_000, 16_000, 32_000, 64_000]),
+    "PCA, 64 of 512 features": (pca, "scikit-learn", [4_000, 8_000, 16_000, 32_000, 64_000, 128_000]),
+    "Gaussians, 100 features at 28 x 28 places": (gaussians, "anomalib", [25, 50, 100, 200, 400]),
+}
+
+
+def point(make: Callable, who: str, n: int, photographs: Path) -> tuple[float, float]:
+    """Least seconds, and gigabytes added."""
+    with torch.no_grad(), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        call = make(who, n, photographs)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        seconds: list[float] = []
+        while len(seconds) < 3 and sum(seconds) < 20:
+            start = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - start)
+    added = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # of 1024 bytes, on Linux
+    return min(seconds), added * 1024 / 1e9
+
+
+def slope(sizes: list[int], values: list[float]) -> float:
+    return np.polyfit(np.log2(sizes[-3:]), np.log2(np.maximum(values[-3:], 1e-9)), 1)[0]
+
+
+def draw(rows: list[dict]) -> None:
+    figure, axes = plt.subplots(2, len(TASKS), figsize=(15, 6.4), layout="constrained")
+    for column, task in enumerate(TASKS):
+        for row in (row for row in rows if row["task"] == task):
+            colour = "tab:blue" if row["who"] == "oddlab" else "tab:orange"
+            for axis, key in zip(axes[:, column], ("seconds", "GB")):
+                shown = [value if value > 1e-3 else math.nan for value in row[key]]
+                label = f"{row['who']}, slope {row['slope']:.2f}" if key == "seconds" else row["who"]
+                axis.loglog(row["sizes"], shown, "o-", color=colour, label=label, base=10)
+        axes[0, column].set_title(task, fontsize=10)
+        axes[1, column].set_xlabel("images" if task.startswith("Gaussians") else "samples")
+    axes[0, 0].set_ylabel("seconds")
+    axes[1, 0].set_ylabel("memory added, GB")
+    for axis in axes.flat:
+        axis.grid(alpha=0.3, which="both")
+        axis.legend(fontsize=8)
+    figure.savefig(PICTURE, dpi=80)
+
+
+@click.command()
+def main() -> None:
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+
+        def alone(make: Callable, who: str, n: int) -> tuple[float, float]:
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                seconds, added = pool.apply(point, (make, who, n, Path(folder)))
+            return float(f"{seconds:.3g}"), round(added, 3)
+
+        torch.save(photograph_features(64_000, 152, ["blocks.4", "blocks.10"], 128, 84), Path(folder) / "some.pt")
+        for task, (make, peer, sizes) in TASKS.items():
+            for who in ("oddlab", peer):
+                seconds, memory = (list(values) for values in zip(*(alone(make, who, n) for n in sizes)))
+                found = round(slope(sizes, seconds), 2)
+                rows.append({"task": task, "who": who, "sizes": sizes, "seconds": seconds, "GB": memory, "slope": found})
+                print(rows[-1], flush=True)
+        layers = ["blocks.2", "blocks.4", "blocks.6", "blocks.7", "blocks.10"]
+        torch.save(photograph_features(1_000_000, 300, layers, 224, 107), Path(folder) / "million.pt")
+        seconds, added = alone(million, "oddlab", 1_000_000)
+    large = {"task": "coreset of 1 %, 1,000,000 x 300 features of photographs", "seconds": seconds, "GB": added}
+    print(large)
+    draw(rows)
+    versions = {"torch": torch.__version__, "python": platform.python_version(), "threads": torch.get_num_threads()}
+    RESULTS.write_text(json.dumps({**versions, "large": large, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
