@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -23,24 +25,59 @@ def test_every_notebook_is_in_the_table_of_parts():
     assert listed == sorted(str(path.relative_to(ROOT)) for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
 
+def measured(name):
+    return json.loads((ROOT / f"tests/benchmarks/{name}.json").read_text())
+
+
+def shown(rows, columns):
+    return [["" if row[column] is None else str(row[column]) for column in columns] for row in rows]
+
+
 def test_the_figures_are_those_that_the_benchmark_wrote():
-    measured = json.loads((ROOT / "tests/benchmarks/detection.json").read_text())["2 CPU cores"]
-    assert rows("detection") == [[str(value) for value in row.values()] for row in measured["rows"]]
-    tiles = next(row for row in measured["rows"] if row["data"] == "magnetic tiles")
-    notebook = (ROOT / "notebooks/20_padim.ipynb").read_text()
-    figures = (tiles[name] for name in ("image_AUROC", "pixel_AUROC", "pixel_AUPRO"))
-    assert "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f}".format(*figures) in notebook
+    (machine,) = measured("detection").values()
+    assert rows("detection") == shown(machine["rows"], machine["rows"][0])
+
+
+ALL = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
+
+
+@pytest.mark.parametrize(
+    ("stem", "sentence", "models", "names"),
+    [
+        ("20_padim", "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f}", ["PaDiM"], ALL),
+        (
+            "21_patchcore",
+            "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f} with 1 % of the patches, "
+            "and {:.3f}, {:.3f} and {:.3f} with 10 %",
+            ["PatchCore 1 %", "PatchCore 10 %"],
+            ALL,
+        ),
+        ("22_dfkde", "DFM reaches image AUROC {:.3f} and DFKDE {:.3f}", ["DFM", "DFKDE"], ALL[:1]),
+        ("23_fastflow", "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f}", ["FastFlow"], ALL),
+    ],
+)
+def test_what_a_notebook_says_of_the_tiles_is_what_the_benchmark_wrote(stem, sentence, models, names):
+    (machine,) = measured("detection").values()
+    tiles = {row["model"]: row for row in machine["rows"] if row["data"] == "magnetic tiles"}
+    figures = [tiles[model][name] for model in models for name in names]
+    assert sentence.format(*figures) in (ROOT / f"notebooks/{stem}.ipynb").read_text()
 
 
 def test_the_speeds_are_those_that_the_benchmark_wrote():
-    measured = json.loads((ROOT / "tests/benchmarks/parts.json").read_text())["one CPU core"]
     columns = ("task", "ours s", "best peer", "anomalib", "limit")
-    assert rows("speed") == [[str(row[column]) for column in columns] for row in measured["rows"]]
+    assert rows("speed") == shown(measured("parts")["one CPU core"]["rows"], columns)
 
 
-def test_patchcores_figures_are_those_that_the_benchmark_wrote():
-    (row,) = json.loads((ROOT / "tests/benchmarks/detection.json").read_text())["one CPU core of a busy machine"]["rows"]
-    figures = [row[name] for name in ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")]
-    assert "image AUROC {}, pixel AUROC {} and AUPRO {}".format(*figures) in README
-    notebook = (ROOT / "notebooks/21_patchcore.ipynb").read_text()
-    assert "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f} with 1 %".format(*figures) in notebook
+def test_the_moons_are_those_that_the_benchmark_wrote():
+    columns = ("flow", "parameters", "nats", "spread", "seconds")
+    assert rows("moons") == shown(measured("two_moons")["rows"], columns)
+
+
+def test_the_notebooks_seconds_are_those_that_the_benchmark_wrote():
+    columns = ("notebook", "seconds", "GB", "redraw ms")
+    assert rows("notebooks") == shown(measured("notebooks")["2 CPU cores"]["rows"], columns)
+
+
+def test_the_large_coreset_is_the_one_that_the_benchmark_measured():
+    large = measured("growth")["large"]
+    assert large["GB"] == 0 and f"took {large['seconds']} s there, and no more memory" in README
