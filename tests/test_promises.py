@@ -488,7 +488,9 @@ def tensors(result: object) -> list[Tensor]:
 def same(a: object, b: object) -> bool:
     """To the last bit, with NaN equal to NaN."""
     pairs = list(zip(tensors(a), tensors(b), strict=True))
-    return len(pairs) > 0 and all(x.dtype == y.dtype and np.array_equal(x.detach().cpu(), y.detach().cpu(), equal_nan=True) for x, y in pairs)
+    return len(pairs) > 0 and all(
+        x.dtype == y.dtype and np.array_equal(x.detach().cpu(), y.detach().cpu(), equal_nan=True) for x, y in pairs
+    )
 
 
 @pytest.mark.parametrize(("part", "call"), CALLS)

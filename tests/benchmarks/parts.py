@@ -245,14 +245,14 @@ def blur(shape: tuple[int, ...], sigma: float) -> tuple[Calls, Callable]:
     ours, anomalib = GaussianBlur2d(None, sigma, channels=shape[1]), AnomalibBlur(sigma, channels=shape[1])
     side = 2 * int(4 * sigma + 0.5) + 1
 
-    def times(call: Callable) -> Callable:
+    def ten(call: Callable) -> Callable:
         return lambda: [call() for _ in range(10)][0]
 
     calls = {
-        "ours": times(lambda: ours(x)),
-        "kornia": times(lambda: kornia.filters.gaussian_blur2d(x, (side, side), (sigma, sigma), separable=True)),
-        "anomalib": times(lambda: anomalib(x)),
-        "limit": times(lambda: x.clone()),
+        "ours": ten(lambda: ours(x)),
+        "kornia": ten(lambda: kornia.filters.gaussian_blur2d(x, (side, side), (sigma, sigma), separable=True)),
+        "anomalib": ten(lambda: anomalib(x)),
+        "limit": ten(lambda: x.clone()),
     }
 
     def check(results: dict) -> str:
@@ -348,7 +348,7 @@ def main(only: str, rounds: int, tiles: str | None) -> None:
 
 if __name__ == "__main__":
     # By default glibc gives the memory of large temporary tensors back, keeps it, or loses it between small ones, as it
-    # comes: the same coreset takes anomalib 1 to 60 ms a pick, and once took 24 GB. So all large ones are given back.
+    # comes: the same coreset takes anomalib 2 to 20 ms a pick, and once took 24 GB. So all large ones are given back.
     if "MALLOC_MMAP_THRESHOLD_" not in os.environ:
         os.environ["MALLOC_MMAP_THRESHOLD_"] = str(2**23)
         os.execv(sys.executable, [sys.executable, *sys.argv])

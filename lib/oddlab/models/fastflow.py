@@ -150,7 +150,7 @@ class FastFlow(AnomalyModule):
     Raises `ValueError` for images of another size and arguments out of range, `NotFittedError` before a fit.
 
     Source: Yu et al., FastFlow (arXiv 2111.07677). There features are standardized over each image by a LayerNorm with
-    weights that train, which lets the loss fall without end, since its Jacobian is not counted; here over the good
+    weights that train, which lets the loss fall for nothing, since its Jacobian is not counted; here over the good
     images, once. Noise against learning by heart is as in Kim et al., SoftFlow (arXiv 2006.04604).
 
     Example:
