@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import scipy.sparse.linalg
 import torch
 from sklearn.decomposition import PCA as ScikitPCA
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -226,29 +225,40 @@ def test_a_numpy_share_is_a_share():
     assert len(PCA(np.float64(0.5)).fit(samples()).components) == len(PCA(0.5).fit(samples()).components)
 
 
-@pytest.mark.parametrize("spectrum", ["falling", "equal", "low rank"])
-def test_few_of_a_float32_matrix_are_those_of_the_full_decomposition(spectrum):
-    m, k = 400, 12
-    values = {"falling": torch.arange(1, m + 1) ** -0.5, "equal": torch.ones(m), "low rank": (torch.arange(m) < 5).float()}
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("spectrum", ["falling", "slowly falling", "equal", "low rank"])
+def test_few_of_a_large_matrix_are_those_of_the_full_decomposition(spectrum, dtype):
+    m, k = 600, 12
+    i = torch.arange(1, m + 1)
+    spectra = {"falling": 1 / i, "slowly falling": i**-0.25, "equal": torch.ones(m), "low rank": (i <= 5).float()}
+    values = spectra[spectrum]
     q = torch.linalg.qr(torch.randn(m, m, dtype=torch.float64, generator=torch.Generator().manual_seed(0))).Q
-    matrix = (q * values[spectrum].double()) @ q.T
-    found, vectors = module.largest_eigenpairs(matrix.float(), k)
-    found, vectors = found.double(), vectors.double()
-    assert torch.allclose(found, values[spectrum][:k].double(), atol=2e-6)
-    assert torch.allclose(vectors.T @ vectors, torch.eye(k, dtype=torch.float64), atol=1e-5)
-    assert torch.allclose(matrix @ vectors, vectors * found, atol=1e-5)
+    matrix = ((q * values.double()) @ q.T).to(dtype)
+    found, vectors = module.largest_eigenpairs(matrix, k)
+    expected = torch.linalg.eigvalsh(matrix.double()).flip(0)[:k]
+    assert torch.allclose(found, expected, rtol=0, atol=1e-12)
+    assert torch.allclose(vectors.T @ vectors, torch.eye(k, dtype=torch.float64), rtol=0, atol=1e-12)
+    wrong = 2e-8 if dtype == torch.float32 else 2e-12
+    assert torch.allclose(matrix.double() @ vectors, vectors * found, rtol=0, atol=wrong)
 
 
-def test_a_component_that_lanczos_misses_is_found_all_the_same(monkeypatch):
-    matrix = torch.diag(torch.arange(100, 0, -1.0))
-    found = module.lanczos
-    monkeypatch.setattr(module, "lanczos", lambda matrix, k: tuple(part[..., 1:] for part in found(matrix, k + 1)))
-    assert module.largest_eigenpairs(matrix, 5)[0].tolist() == [100, 99, 98, 97, 96]
+FALLING = 500 / torch.arange(1.0, 501)
 
 
-def test_where_lanczos_does_not_end_the_full_decomposition_is_taken(monkeypatch):
-    def never(*args, **kwargs):
-        raise scipy.sparse.linalg.ArpackNoConvergence("stopped", np.empty(0, np.float32), np.empty((100, 0), np.float32))
+def test_few_of_a_large_matrix_take_no_full_decomposition(monkeypatch):
+    monkeypatch.setattr(module.scipy.linalg, "eigh", None)
+    values, vectors = module.largest_eigenpairs(FALLING.diag(), 5)
+    assert torch.allclose(values, FALLING[:5].double(), rtol=1e-12)
+    assert torch.allclose(vectors.abs(), torch.eye(500, 5).double(), atol=1e-7)
 
-    monkeypatch.setattr(scipy.sparse.linalg, "eigsh", never)
-    assert module.largest_eigenpairs(torch.diag(torch.arange(100, 0, -1.0)), 2)[0].tolist() == [100, 99]
+
+def test_one_that_was_missed_is_found_all_the_same(monkeypatch):
+    values, vectors = module.block_lanczos(FALLING.diag().double(), 6, tolerance=1e-12)
+    monkeypatch.setattr(module, "block_lanczos", lambda matrix, k, tolerance: (values[1:], vectors[:, 1:]))
+    assert torch.allclose(module.largest_eigenpairs(FALLING.diag(), 5)[0], FALLING[:5].double(), rtol=1e-12)
+
+
+def test_where_it_takes_long_the_full_decomposition_is_taken(monkeypatch):
+    monkeypatch.setattr(module, "RESTARTS", 0)
+    assert module.block_lanczos(FALLING.diag().double(), 2, tolerance=1e-12) is None
+    assert torch.allclose(module.largest_eigenpairs(FALLING.diag(), 2)[0], FALLING[:2].double(), rtol=1e-12)

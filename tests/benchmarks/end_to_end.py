@@ -5,9 +5,8 @@ What is timed begins with images in memory and ends with a score for each test i
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,15 +14,15 @@ from anomalib.models.image.padim.torch_model import PadimModel
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
+from turns import Calls, quiet
 
-from oddlab.data import ImageDataset, read_folder, read_magnetic_tiles, texture_folder
+from oddlab.data import TEXTURES, ImageDataset, read_folder, read_magnetic_tiles, texture_folder
 from oddlab.models.padim import PaDiMModel
 from oddlab.models.patch_features import PatchFeatures
 from oddlab.models.patchcore import PatchCoreModel
 
 LAYERS = ["blocks.4", "blocks.10"]
 BATCH = 32
-Calls = dict[str, Callable[[], object]]
 
 
 class Layers(nn.Module):
@@ -76,7 +75,7 @@ def detector(samples: tuple[Sequence, Sequence], side: int, ratio: float | None)
         for batch in train.split(BATCH):
             model(batch)
         torch.manual_seed(0)
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        with quiet():
             model.fit() if ratio is None else model.subsample_embedding(ratio)
         return scores(model, test)
 
@@ -95,16 +94,16 @@ def detector(samples: tuple[Sequence, Sequence], side: int, ratio: float | None)
 def tasks(tiles: str | Path | None) -> dict[str, Callable[[], tuple[Calls, Callable]]]:
     """The magnetic tiles in the folder `tiles` are wanted by the last two alone."""
 
-    def brick() -> tuple[Sequence, Sequence]:
-        return read_folder(texture_folder(), "brick")
-
     def some_tiles() -> tuple[Sequence, Sequence]:
         train, test = read_magnetic_tiles(tiles)
         return train[:200], test[::3]  # anomalib's coreset of all would take hours
 
-    return {
-        "PaDiM, brick": lambda: detector(brick(), 128, None),
-        "PatchCore 10 %, brick": lambda: detector(brick(), 128, 0.1),
+    tried = {}
+    for texture in TEXTURES:
+        samples = read_folder(texture_folder(), texture)
+        tried[f"PaDiM, {texture}"] = partial(detector, samples, 128, None)
+        tried[f"PatchCore 10 %, {texture}"] = partial(detector, samples, 128, 0.1)
+    return tried | {
         "PaDiM, 200 magnetic tiles": lambda: detector(some_tiles(), 224, None),
         "PatchCore 1 %, 200 magnetic tiles": lambda: detector(some_tiles(), 224, 0.01),
     }

@@ -11,10 +11,10 @@ import torch
 from anomalib.models.components.flow import AllInOneBlock as AnomalibBlock
 from FrEIA.modules import AllInOneBlock as FreiaBlock
 from torch import Tensor, nn
+from turns import Calls
 
 from oddlab import AllInOneBlock
 
-Calls = dict[str, Callable[[], object]]
 REPEATS = 10
 """Passes in one timed call: a single dense one takes about a millisecond."""
 CLASSES = {"ours": AllInOneBlock, "FrEIA": FreiaBlock, "anomalib": AnomalibBlock}

@@ -3,21 +3,17 @@
     uv run --group peers python tests/benchmarks/parts.py [--only WORD] [--rounds 5] [--tiles FOLDER]
 
 Everything runs in one process on the CPU, in turns, so that a busy machine is as busy for all; a figure is the median of
-the turns, and a ratio how many times as long as ours a peer takes. "limit" is what the task cannot do without: a matrix
-product (and an exponential for each of its entries, or a Cholesky factor), the subnet of a block, the backbone of a
-detector. What is timed is compared first, and a wrong result ends the run. Whole detectors are also run on the magnetic
-tiles if FOLDER holds them.
+the turns, a ratio how many times as long as ours a peer takes, and GB the most memory added while it ran. "limit" is
+what the task cannot do without: a matrix product (and an exponential for each of its entries, or a Cholesky factor), the
+subnet of a block, the backbone of a detector. What is timed is compared first, and a wrong result ends the run. Whole
+detectors are also run on the magnetic tiles if FOLDER holds them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import platform
 import statistics
-import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -43,18 +39,15 @@ from sklearn.decomposition import PCA as SklearnPCA
 from sklearn.neighbors import KernelDensity
 from sklearn.random_projection import SparseRandomProjection as SklearnProjection
 from torch import Tensor
+from turns import Calls, give_memory_back, quiet, take_turns
 
 from oddlab import PCA, GaussianBlur2d, GaussianKDE, KCenterGreedy, MultiVariateGaussian, SparseRandomProjection
 from oddlab.data import TEXTURES, ImageDataset, read_folder, texture_folder
 from oddlab.models.patch_features import PatchFeatures
 
 RESULTS = Path(__file__).with_suffix(".json")
-SECONDS_EACH = 30
-"""Turns of a function end, after the first, when it has taken as long as this."""
 NO_PEERS = ("scikit-learn randomized",)
 """Those that are timed but give another result: this one's last components are far off, as `checked` says."""
-Calls = dict[str, Callable[[], object]]
-"""Functions to time by the name of who does it, "ours" first."""
 
 
 def normal(n: int, d: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -94,7 +87,7 @@ def coreset(points: Tensor, ratio: float) -> tuple[Calls, Callable]:
         if not projected:
             sampler.model = NoProjection()
         torch.manual_seed(0)  # from which both draw the same first point, if nothing is projected
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        with quiet():
             return sampler.select_coreset_idxs()
 
     def limit() -> None:
@@ -288,17 +281,6 @@ def tasks(tiles: str | None) -> dict[str, Callable[[], tuple[Calls, Callable]]]:
     }
 
 
-def take_turns(calls: Calls, rounds: int) -> tuple[dict[str, list[float]], dict[str, object]]:
-    seconds, results = {name: [] for name in calls}, {}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            if sum(seconds[name]) < SECONDS_EACH:
-                start = time.perf_counter()
-                results[name] = call()
-                seconds[name].append(time.perf_counter() - start)
-    return seconds, results
-
-
 def times(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio < 2 else f"{ratio:.1f}"
 
@@ -307,7 +289,7 @@ def measure(name: str, make: Callable[[], tuple[Calls, Callable]], rounds: int) 
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         calls, check = make()
-        seconds, results = take_turns(calls, rounds)
+        seconds, gigabytes, results = take_turns(calls, rounds)
         checked = check(results)
     median = {who: statistics.median(times) for who, times in seconds.items()}
     best = min((who for who in median if who not in (*NO_PEERS, "ours", "limit")), key=median.get)
@@ -318,6 +300,8 @@ def measure(name: str, make: Callable[[], tuple[Calls, Callable]], rounds: int) 
         "best peer": f"{times(median[best] / median['ours'])} ({best})",
         "anomalib": times(median["anomalib"] / median["ours"]),
         "limit": times(median["limit"] / median["ours"]),
+        "ours GB": round(gigabytes["ours"], 2),
+        "anomalib GB": round(gigabytes["anomalib"], 2),
         "all": {who: float(f"{value / median['ours']:.3g}") for who, value in median.items()},
         "checked": checked,
     }
@@ -333,7 +317,7 @@ def main(only: str, rounds: int, tiles: str | None) -> None:
     versions = {"torch": torch.__version__, "scikit-learn": sklearn.__version__, "scipy": scipy.__version__}
     rows = {row["task"]: row for row in stored.get(machine, {}).get("rows", [])}
     table = Table(title=f"times ours, on {machine}")
-    for column in ("task", "ours s", "spread", "best peer", "anomalib", "limit", "checked"):
+    for column in ("task", "ours s", "spread", "best peer", "anomalib", "limit", "ours GB", "anomalib GB", "checked"):
         table.add_column(column)
     for name, make in tasks(tiles).items():
         if only in name and (tiles or "tiles" not in name):
@@ -347,9 +331,5 @@ def main(only: str, rounds: int, tiles: str | None) -> None:
 
 
 if __name__ == "__main__":
-    # By default glibc gives the memory of large temporary tensors back, keeps it, or loses it between small ones, as it
-    # comes: the same coreset takes anomalib 2 to 20 ms a pick, and once took 24 GB. So all large ones are given back.
-    if "MALLOC_MMAP_THRESHOLD_" not in os.environ:
-        os.environ["MALLOC_MMAP_THRESHOLD_"] = str(2**23)
-        os.execv(sys.executable, [sys.executable, *sys.argv])
+    give_memory_back()
     main()

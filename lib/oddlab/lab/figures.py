@@ -10,6 +10,7 @@ import numpy as np
 from cycler import cycler
 from IPython import get_ipython
 from IPython.display import Image, display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image as Pillow
 
@@ -81,7 +82,7 @@ def show(figure: Figure, alt: str, key: bool = False) -> None:
     check_figure("figure", figure)
     if not isinstance(alt, str) or len(alt.split()) < 3:
         raise ValueError(f"alt: expected a sentence that says what the figure shows, got {alt!r}")
-    whole = Pillow.open(io.BytesIO(png(figure))).convert("RGB")
+    whole = pixels(figure)
     plot, photograph = io.BytesIO(), io.BytesIO()
     whole.quantize(256).save(plot, "PNG", optimize=True)
     whole.save(photograph, "JPEG", quality=88)
@@ -110,10 +111,22 @@ class Picture(Image):
         return self.alt
 
 
+def pixels(figure: Figure) -> Pillow.Image:
+    """The figure as an image of exactly its size."""
+    before = figure.canvas
+    canvas = FigureCanvasAgg(figure)
+    try:
+        # Not by `savefig`, which goes through the whole figure twice if its layout is constrained.
+        canvas.draw()
+    finally:
+        figure.set_canvas(before)
+    return Pillow.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG of exactly its size."""
+    """The figure as a PNG of exactly its size, made fast rather than small."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    pixels(figure).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 

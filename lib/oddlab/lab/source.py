@@ -22,7 +22,7 @@ def show_source(*objects: Any) -> None:
     ```python
     def png(figure: Figure) -> bytes:
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
+        pixels(figure).save(buffer, "PNG", compress_level=1)
         return buffer.getvalue()
     ```
     """
