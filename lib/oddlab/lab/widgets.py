@@ -14,7 +14,8 @@ import ipywidgets
 from matplotlib.figure import Figure
 
 from oddlab.lab.controls import check_controls, extremes, label, make_control, value_of
-from oddlab.lab.figures import check_figure, png
+from oddlab.lab.figures import check_figure
+from oddlab.lab.layout import KeptLayout
 
 CONTINUOUS, ON_RELEASE = 0.15, 2.0
 """Seconds of a draw up to which the figure follows a slider, and up to which it is drawn when the slider is let go."""
@@ -33,8 +34,8 @@ def explore(draw: Callable[..., Figure], **controls: Any) -> Explorer:
     default that `draw` has for it. The figure must always have the same size.
 
     A draw of up to 0.15 s follows the sliders, one of up to 2 s waits until they are let go, and a slower one for a
-    button. The first one takes place in the cell, and so does its error; a later error is shown in place of the figure, and is
-    raised where a cell moved the control.
+    button. The first one takes place in the cell, and so does its error; a later error is shown in place of the figure,
+    and is raised where a cell moved the control. Axes stay where they are while their text fits.
 
     Returns an :class:`Explorer`, which is shown where it is the last expression of a cell. Raises `TypeError` if `draw`
     does not return a Figure, and `TypeError` or `ValueError` for controls that do not fit it.
@@ -85,7 +86,8 @@ class Explorer:
         self._start = check_controls(draw, controls)
         self._resetting = False
         figure, seconds = timed(draw, self._start)
-        picture = png(figure)
+        self._layout = KeptLayout()
+        picture = self._layout.png(figure)
         width, height = (int(inches * figure.dpi) for inches in figure.get_size_inches())
         labels = {name: label(name, control) for name, control in controls.items()}
         column = 200 + 7 * max(map(len, labels.values()))
@@ -120,7 +122,7 @@ class Explorer:
         if self._resetting:
             return
         values = {name: value_of(control) for name, control in self.controls.items()}
-        self._show(values, lambda: png(draw_once(self.draw, values)))
+        self._show(values, lambda: self._layout.png(draw_once(self.draw, values)))
 
     def reset(self, *_: Any) -> None:
         """Set all controls back to where they started, and draw once."""
@@ -128,6 +130,7 @@ class Explorer:
         for name, control in self.controls.items():
             control.value = self._start[name]
         self._resetting = False
+        self._layout = KeptLayout()  # the first picture comes back exactly
         self.redraw()
 
     def _show(self, values: Mapping[str, Any], make: Callable[[], bytes]) -> None:
