@@ -11,7 +11,6 @@ features, ours alone.
 from __future__ import annotations
 
 import json
-import math
 import multiprocessing
 import platform
 import tempfile
@@ -22,6 +21,7 @@ import click
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.ticker import LogLocator
 from parts import photograph_features
 from torch import Tensor
 from turns import give_memory_back, quiet, taken
@@ -113,25 +113,30 @@ def point(make: Callable, who: str, n: int, photographs: Path) -> tuple[float, f
 
 
 def slope(sizes: list[int], values: list[float]) -> float:
-    return np.polyfit(np.log2(sizes[-3:]), np.log2(np.maximum(values[-3:], 1e-9)), 1)[0]
+    return float(np.polyfit(np.log2(sizes[-3:]), np.log2(np.maximum(values[-3:], 1e-9)), 1)[0])
 
 
 def draw(rows: list[dict]) -> None:
-    figure, axes = plt.subplots(2, len(TASKS), figsize=(15, 6.4), layout="constrained")
+    figure, axes = plt.subplots(2, len(TASKS), figsize=(12.5, 6.4), layout="constrained")
     for column, task in enumerate(TASKS):
         for row in (row for row in rows if row["task"] == task):
-            colour = "tab:blue" if row["who"] == "oddlab" else "tab:orange"
-            for axis, key in zip(axes[:, column], ("seconds", "GB")):
-                shown = [value if value > 1e-3 else math.nan for value in row[key]]
-                label = f"{row['who']}, slope {row['slope']:.2f}" if key == "seconds" else row["who"]
-                axis.loglog(row["sizes"], shown, "o-", color=colour, label=label, base=10)
-        axes[0, column].set_title(task, fontsize=10)
+            colour = "#0072B2" if row["who"] == "oddlab" else "#E69F00"
+            for axis, values in zip(axes[:, column], (row["seconds"], [1000 * gigabytes for gigabytes in row["GB"]])):
+                label = f"{row['who']}, slope {round(slope(row['sizes'], values), 1) + 0.0}"  # no -0.0
+                axis.loglog(row["sizes"], values, "o-", color=colour, label=label)
+                axis.set_xticks(row["sizes"], [f"{n:,}" for n in row["sizes"]], rotation=35)
+                axis.minorticks_off()
+                axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axis.yaxis.set_major_formatter("{x:g}")
+        axes[0, column].set_title(task.replace(", ", "\n", 1), fontsize=10)
         axes[1, column].set_xlabel("images" if task.startswith("Gaussians") else "samples")
     axes[0, 0].set_ylabel("seconds")
-    axes[1, 0].set_ylabel("memory added, GB")
+    axes[1, 0].set_ylabel("memory added, MB")
     for axis in axes.flat:
-        axis.grid(alpha=0.3, which="both")
-        axis.legend(fontsize=8)
+        low, high = axis.get_ylim()
+        axis.set_ylim(low, high * (high / low) ** 0.35)  # room for the legend
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8, loc="upper left")
     figure.savefig(PICTURE, dpi=80)
 
 

@@ -3,8 +3,9 @@
     uv run --group peers python tests/benchmarks/two_moons.py [--steps 2000] [--seeds 3]
 
 Ours is a `SequenceINN` of `AllInOneBlock`s; beside it are zuko's neural spline flow and RealNVP of like size, with the
-same batches, optimiser and steps, each at the better of two learning rates for it. The figure is the mean log-likelihood, in nats, of 20,000 points that none has seen.
-"truth" is the likelihood under the moons themselves, which none can exceed but by chance: uniform arcs with noise.
+same batches, optimiser and steps, each at the better of two learning rates for it. The figure is the mean
+log-likelihood, in nats, of 20,000 points that none has seen. "truth" is the likelihood under the moons themselves, which
+none can exceed but by chance: uniform arcs with noise.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ class PatchFeatures(nn.Module):
         pool: the side, odd, of the window over which each map is averaged first; 1 does not.
         mode: how coarser maps are brought to the finest grid, as `torch.nn.functional.interpolate` calls it.
 
-    `shapes` are those of the maps one by one, `grid` is (h, w) and `n_features` is D. Raises `ValueError` for images of another size, `TypeError` for images that
-    are neither float32 nor float64.
+    `shapes` are those of the maps one by one, `grid` is (h, w) and `n_features` is D. Raises `ValueError` for images of
+    another size, `TypeError` for images that are neither float32 nor float64.
 
     >>> features = PatchFeatures("efficientnet_lite0", ["blocks.2", "blocks.4"], image_size=64)
     >>> features(torch.rand(2, 3, 64, 64)).shape
