@@ -11,6 +11,9 @@ START, RUN, REDRAW = 90, 300, 20
 # Cells far outside the window are not rendered, so it is as tall as a notebook; its width is that of a small laptop.
 WINDOW = {"width": 1300, "height": 14000}
 
+# What is timed is seen in a window of usual size: so tall a page takes longer to paint than a figure to draw.
+LAPTOP = {"width": 1300, "height": 900}
+
 KERNEL_IS_READY = """() => {
     const session = window.jupyterapp?.shell.currentWidget?.sessionContext;
     return session?.isReady && session.session?.kernel?.connectionStatus === "connected"
@@ -49,6 +52,7 @@ WATCH_HEIGHT = """box => {
 # Timed in the page, from the key press (or the click on Draw) until the new picture has been painted.
 TIME_REDRAW = """box => {
     const output = box.querySelector(".widget-output");
+    const before = output.querySelector("img")?.src;  // a picture may be put in its place twice
     box.redraw = new Promise(resolve => {
         let start = 0;
         const begin = event => {
@@ -58,7 +62,7 @@ TIME_REDRAW = """box => {
         box.addEventListener("click", begin, {capture: true, once: true});
         new MutationObserver((_, observer) => {
             const image = output.querySelector("img");
-            if (!start || !image) return;
+            if (!start || !image || image.src === before) return;
             observer.disconnect();
             const painted = () => resolve((performance.now() - start) / 1000);
             image.decode().catch(() => {})
@@ -113,6 +117,11 @@ class LabPage:
         except TimeoutError:
             return False
         return True
+
+    def look_at(self, box) -> None:
+        """Make the window as large as that of a laptop, with `box` in it."""
+        self.page.set_viewport_size(LAPTOP)
+        box.evaluate("box => box.scrollIntoView({block: 'center'})")
 
     def move(self, box, handle) -> bool:
         """Move a slider one step by key; return whether its picture changed."""

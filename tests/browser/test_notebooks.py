@@ -35,6 +35,7 @@ def test_nothing_is_clipped(notebook):
 
 def test_each_slider_changes_its_picture_and_nothing_jumps(notebook):
     for box in notebook.boxes:
+        notebook.look_at(box)
         box.evaluate(WATCH_HEIGHT)
         for handle in box.query_selector_all(".noUi-handle"):
             assert notebook.move(box, handle), f"{name_of(handle)} does not change its picture"
