@@ -41,7 +41,7 @@ def test_axes_stand_still_while_their_text_fits():
     assert places(alone) != places(first)
 
 
-@pytest.mark.parametrize("other", [dict(top=1e5), dict(axes=3), dict(title="two\nlines"), dict(colorbar=True)])
+@pytest.mark.parametrize("other", [dict(top=1e5), dict(top=1e8), dict(axes=3), dict(title="two\nlines"), dict(colorbar=True)])
 def test_what_needs_more_room_gets_it_and_keeps_it(other):
     layout, wanted, got, later = KeptLayout(), figure(**other), figure(**other), figure(**other)
     png(wanted)
@@ -50,6 +50,24 @@ def test_what_needs_more_room_gets_it_and_keeps_it(other):
     assert np.allclose(places(got), places(wanted), atol=2e-3)
     layout.png(later)
     assert np.allclose(places(later), places(got))
+
+
+def test_axes_that_are_in_no_layout_stay_where_they_were_put():
+    layout = KeptLayout()
+    for top, corner in [(1.0, 0.3), (1.0, 0.4), (1e5, 0.5)]:
+        made = figure(top)
+        inset = made.add_axes((corner, 0.5, 0.1, 0.1))
+        inset.set_in_layout(False)
+        layout.png(made)
+        assert inset.get_position().x0 == pytest.approx(corner)
+
+
+def test_a_title_over_all_axes_is_laid_out_each_time():
+    layout = KeptLayout()
+    for title in ("one line", "two\nlines"):
+        made, alone = figure(), figure()
+        made.suptitle(title), alone.suptitle(title)
+        assert layout.png(made) == png(alone)
 
 
 def test_a_figure_with_a_layout_of_its_own_keeps_it():

@@ -119,6 +119,20 @@ class TestExplore:
         assert len(calls) == 6
         assert calls[-1] == START
 
+    def test_reset_brings_the_first_picture_back_where_the_axes_had_to_move(self):
+        def plot(top=1):
+            figure, ax = subplots()
+            ax.set_ylim(0, top)
+            return figure
+
+        explorer = explore(plot, top=(1, 100_000))
+        first = explorer.picture.outputs
+        explorer.controls["top"].value = 100_000
+        explorer.controls["top"].value = 1
+        assert explorer.picture.outputs != first
+        explorer.reset()
+        assert explorer.picture.outputs == first
+
     def test_the_code_draws_the_same(self, calls):
         explorer = explore(draw, **CONTROLS)
         explorer.controls["border"].value = "constant"

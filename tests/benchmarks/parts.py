@@ -319,12 +319,13 @@ def main(only: str, rounds: int, tiles: str | None) -> None:
     table = Table(title=f"times ours, on {machine}")
     for column in ("task", "ours s", "spread", "best peer", "anomalib", "limit", "ours GB", "anomalib GB", "checked"):
         table.add_column(column)
-    for name, make in tasks(tiles).items():
+    everything = tasks(tiles)
+    for name, make in everything.items():
         if only in name and (tiles or "tiles" not in name):
             row = rows[name] = measure(name, make, rounds)
             table.add_row(*(str(row[column.header]) for column in table.columns))
             print(row, flush=True)
-            ordered = [rows[name] for name in tasks(tiles) if name in rows]
+            ordered = [rows[name] for name in everything if name in rows]
             stored[machine] = {**versions, "anomalib": "2.7.0", "python": platform.python_version(), "rows": ordered}
             RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
     Console(width=160).print(table)

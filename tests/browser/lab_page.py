@@ -62,10 +62,11 @@ TIME_REDRAW = """box => {
         box.addEventListener("click", begin, {capture: true, once: true});
         new MutationObserver((_, observer) => {
             const image = output.querySelector("img");
-            if (!start || !image || image.src === before) return;
+            const failed = !image && output.innerText;  // an error is in its place
+            if (!start || !(image || failed) || image?.src === before && !failed) return;
             observer.disconnect();
             const painted = () => resolve((performance.now() - start) / 1000);
-            image.decode().catch(() => {})
+            Promise.resolve(image?.decode()).catch(() => {})
                 .then(() => requestAnimationFrame(() => requestAnimationFrame(painted)));
         }).observe(output, {childList: true, subtree: true, attributes: true});
     });

@@ -27,22 +27,36 @@ class KeptLayout:
     def png(self, figure: Figure) -> bytes:
         """The figure as a PNG, its axes where those of the last one stood if it has as many and no longer text."""
         engine = figure.get_layout_engine()
-        if not isinstance(engine, ConstrainedLayoutEngine):
+        if not isinstance(engine, ConstrainedLayoutEngine) or has_more_than_axes(figure):
             return png(figure)
-        if len(figure.axes) == len(self._places):
+        laid_out = [ax for ax in figure.axes if ax.get_in_layout()]
+        if len(laid_out) == len(self._places):
             figure.set_layout_engine("none")
-            for ax, place in zip(figure.axes, self._places):
+            for ax, place in zip(laid_out, self._places):
                 ax.set_position(place)
             picture = png(figure)
             if all(now <= then for now, then in zip(text_lengths(figure), self._lengths)):
                 return picture
             figure.set_layout_engine(engine)
-            for ax in figure.axes:
-                ax.set_in_layout(True)
+            for ax in laid_out:
+                ax.set_in_layout(True)  # which `set_position` has ended
         picture = png(figure)
-        self._places = [ax.get_position(original=True) for ax in figure.axes]
+        self._places = [ax.get_position(original=True) for ax in laid_out]
         self._lengths = text_lengths(figure)
         return picture
+
+
+def has_more_than_axes(figure: Figure) -> bool:
+    """Whether the layout places other things too, which then have no place that could be kept.
+
+    >>> from oddlab.lab import subplots
+    >>> figure, ax = subplots()
+    >>> _ = figure.suptitle("over all")
+    >>> has_more_than_axes(figure)
+    True
+    """
+    labels = (figure.get_suptitle(), figure.get_supxlabel(), figure.get_supylabel())
+    return any((*labels, figure.legends, figure.subfigs))
 
 
 def text_lengths(figure: Figure) -> list[int]:
@@ -52,15 +66,15 @@ def text_lengths(figure: Figure) -> list[int]:
     >>> figure, ax = subplots()
     >>> _ = ax.set(title="two\\nlines", xlabel="x", ylim=(0, 1000))
     >>> _ = png(figure)
-    >>> text_lengths(figure)  # of titles, of the x-axis's label and ticks, of the y-axis's
-    [0, 2, 0, 1, 3, 0, 4]
+    >>> text_lengths(figure)  # of titles; of the x-axis's label, offset and ticks; of the y-axis's
+    [0, 2, 0, 1, 0, 3, 0, 0, 4]
     """
     lengths = []
     for ax in figure.axes:
         lengths += [lines(ax.get_title(loc)) for loc in ("left", "center", "right")]
         for axis in (ax.xaxis, ax.yaxis):
             longest = max((len(tick.label1.get_text()) for tick in axis.majorTicks), default=0)
-            lengths += [lines(axis.label.get_text()), longest]
+            lengths += [lines(axis.label.get_text()), lines(axis.get_offset_text().get_text()), longest]
     return lengths
 
 
