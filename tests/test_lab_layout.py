@@ -62,12 +62,18 @@ def test_axes_that_are_in_no_layout_stay_where_they_were_put():
         assert inset.get_position().x0 == pytest.approx(corner)
 
 
-def test_a_title_over_all_axes_is_laid_out_each_time():
-    layout = KeptLayout()
-    for title in ("one line", "two\nlines"):
-        made, alone = figure(), figure()
-        made.suptitle(title), alone.suptitle(title)
-        assert layout.png(made) == png(alone)
+@pytest.mark.parametrize(("title", "fits"), [("one line", True), ("two\nlines", False)])
+def test_a_title_over_all_axes_keeps_its_place_while_it_fits(title, fits):
+    layout, alone = KeptLayout(), figure()
+    for words in ("a line", title):
+        made = figure()
+        shown = made.suptitle(words)
+        picture = layout.png(made)
+        if words == "a line":
+            first = shown.get_position(), places(made)
+    alone.suptitle(title)
+    assert picture == png(alone)
+    assert ((shown.get_position(), places(made)) == first) == fits
 
 
 def test_a_figure_with_a_layout_of_its_own_keeps_it():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 
 from oddlab.lab.figures import png
 
@@ -22,18 +23,19 @@ class KeptLayout:
 
     def __init__(self) -> None:
         self._places: list = []
+        self._label_places: list = []
         self._lengths: list[int] = []
 
     def png(self, figure: Figure) -> bytes:
         """The figure as a PNG, its axes where those of the last one stood if it has as many and no longer text."""
         engine = figure.get_layout_engine()
-        if not isinstance(engine, ConstrainedLayoutEngine) or has_more_than_axes(figure):
+        if not isinstance(engine, ConstrainedLayoutEngine) or figure.legends or figure.subfigs:
             return png(figure)
-        laid_out = [ax for ax in figure.axes if ax.get_in_layout()]
-        if len(laid_out) == len(self._places):
+        laid_out, labels = [ax for ax in figure.axes if ax.get_in_layout()], labels_of_all(figure)
+        if (len(laid_out), len(labels)) == (len(self._places), len(self._label_places)):
             figure.set_layout_engine("none")
-            for ax, place in zip(laid_out, self._places):
-                ax.set_position(place)
+            for thing, place in zip((*laid_out, *labels), (*self._places, *self._label_places)):
+                thing.set_position(place)
             picture = png(figure)
             if all(now <= then for now, then in zip(text_lengths(figure), self._lengths)):
                 return picture
@@ -42,21 +44,22 @@ class KeptLayout:
                 ax.set_in_layout(True)  # which `set_position` has ended
         picture = png(figure)
         self._places = [ax.get_position(original=True) for ax in laid_out]
+        self._label_places = [label.get_position() for label in labels]
         self._lengths = text_lengths(figure)
         return picture
 
 
-def has_more_than_axes(figure: Figure) -> bool:
-    """Whether the layout places other things too, which then have no place that could be kept.
+def labels_of_all(figure: Figure) -> list[Text]:
+    """The title and labels of the whole figure, which are laid out with its axes.
 
     >>> from oddlab.lab import subplots
     >>> figure, ax = subplots()
-    >>> _ = figure.suptitle("over all")
-    >>> has_more_than_axes(figure)
+    >>> title = figure.suptitle("over all")
+    >>> labels_of_all(figure) == [title]
     True
     """
-    labels = (figure.get_suptitle(), figure.get_supxlabel(), figure.get_supylabel())
-    return any((*labels, figure.legends, figure.subfigs))
+    written = {figure.get_suptitle(), figure.get_supxlabel(), figure.get_supylabel()} - {""}
+    return [text for text in figure.texts if text.get_text() in written]
 
 
 def text_lengths(figure: Figure) -> list[int]:
@@ -69,7 +72,7 @@ def text_lengths(figure: Figure) -> list[int]:
     >>> text_lengths(figure)  # of titles; of the x-axis's label, offset and ticks; of the y-axis's
     [0, 2, 0, 1, 0, 3, 0, 0, 4]
     """
-    lengths = []
+    lengths = [lines(label.get_text()) for label in labels_of_all(figure)]
     for ax in figure.axes:
         lengths += [lines(ax.get_title(loc)) for loc in ("left", "center", "right")]
         for axis in (ax.xaxis, ax.yaxis):
