@@ -55,7 +55,7 @@ class Bank(DynamicBufferModule):
 
 
 def score(metric: AUPRO, x: Tensor) -> Tensor:
-    mask = torch.zeros(8, 8)
+    mask = torch.zeros(8, 8, device=getattr(x, "device", None))
     mask[2:4, 3:6] = 1
     metric.update(x, mask.expand(len(x), 8, 8))
     return metric.compute()
@@ -74,7 +74,7 @@ def picker(x: Tensor) -> KCenterGreedy:
 
 def steps(sampler: KCenterGreedy) -> Tensor:
     sampler.update_distances([3])
-    return torch.tensor(sampler.get_new_idx())
+    return torch.tensor(sampler.get_new_idx(), device=sampler.features.device)
 
 
 def fit_on(detector: nn.Module, images: Tensor) -> None:
@@ -360,7 +360,7 @@ PARTS = {
         shape=(20, 12),
         argument="embedding",
         calls={
-            "select_coreset_idxs": lambda part, x: torch.tensor(picker(x).select_coreset_idxs()),
+            "select_coreset_idxs": lambda part, x: torch.tensor(picker(x).select_coreset_idxs(), device=x.device),
             "sample_coreset": lambda part, x: picker(x).sample_coreset(),
             "with some selected": lambda part, x: picker(x).sample_coreset([4, 2]),
             "step by step": lambda part, x: steps(picker(x)),
