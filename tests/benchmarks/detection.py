@@ -19,9 +19,11 @@ from pathlib import Path
 
 import click
 import pytorch_lightning as pl
+import readme
 import torch
 from rich.console import Console
 from rich.table import Table
+from turns import name_of
 
 from oddlab import DFKDE, DFM, FastFlow, PaDiM, PatchCore
 from oddlab.data import TEXTURES, ImageData, read_folder, read_magnetic_tiles, texture_folder
@@ -75,9 +77,7 @@ def measure(model_name: str, data_name: str, tiles: str | None, device: torch.de
 @click.option("--device", default="auto", show_default=True)
 def main(tiles: str | None, only: str, device: str) -> None:
     chosen = choose_device(device)
-    threads = torch.get_num_threads()
-    cores = "one CPU core" if threads == 1 else f"{threads} CPU cores"
-    machine = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else cores
+    machine = name_of(chosen)
     stored = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     rows = {(row["data"], row["model"]): row for row in stored.get(machine, {}).get("rows", [])}
     everything = [(data, model) for data in (*TEXTURES, "magnetic tiles") for model in MODELS]
@@ -98,6 +98,7 @@ def main(tiles: str | None, only: str, device: str) -> None:
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     Console(width=140).print(table)
+    readme.write()
 
 
 if __name__ == "__main__":

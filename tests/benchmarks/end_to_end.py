@@ -50,15 +50,18 @@ def scores(model: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([result[1] if isinstance(result, tuple) else result.flatten(1).amax(dim=1) for result in found])
 
 
-def detector(samples: tuple[Sequence, Sequence], side: int, ratio: float | None) -> tuple[Calls, Callable]:
+def detector(
+    samples: tuple[Sequence, Sequence], side: int, ratio: float | None, device: torch.device
+) -> tuple[Calls, Callable]:
     """PaDiM, or PatchCore with `ratio` of the patches, fitted on the first of `samples`."""
     (train, _), (test, labels) = images_of(samples[0], side), images_of(samples[1], side)
+    train, test = train.to(device), test.to(device)
     make = PaDiMModel if ratio is None else PatchCoreModel
     options = {} if ratio is None else {"sampling_ratio": ratio}
-    features = PatchFeatures("efficientnet_lite0", LAYERS, image_size=side)
+    features = PatchFeatures("efficientnet_lite0", LAYERS, image_size=side).to(device)
 
     def ours() -> Tensor:
-        model = make("efficientnet_lite0", LAYERS, image_size=side, **options)
+        model = make("efficientnet_lite0", LAYERS, image_size=side, **options).to(device)
         model.features.extractor = features.extractor
         for batch in train.split(BATCH):
             model.fit_batch(batch)
@@ -71,7 +74,7 @@ def detector(samples: tuple[Sequence, Sequence], side: int, ratio: float | None)
         model.feature_extractor, model.layers = Layers(features), LAYERS
         if ratio is None:
             model.idx = torch.arange(features.n_features)
-        model.train()
+        model.to(device).train()
         for batch in train.split(BATCH):
             model(batch)
         torch.manual_seed(0)
@@ -79,19 +82,20 @@ def detector(samples: tuple[Sequence, Sequence], side: int, ratio: float | None)
             model.fit() if ratio is None else model.subsample_embedding(ratio)
         return scores(model, test)
 
-    def limit() -> None:
+    def limit() -> list[Tensor]:
         for batch in torch.cat([train, test]).split(BATCH):
-            features.maps(batch)
+            maps = features.maps(batch)
+        return maps
 
     def check(results: dict) -> str:
-        reached = {name: roc_auc_score(labels, results[name].numpy()) for name in ("ours", "anomalib")}
+        reached = {name: roc_auc_score(labels, results[name].cpu().numpy()) for name in ("ours", "anomalib")}
         assert reached["ours"] > reached["anomalib"] - 0.005, reached
         return f"image AUROC {reached['ours']:.3f}, anomalib's {reached['anomalib']:.3f}"
 
     return {"ours": ours, "anomalib": anomalib, "limit": limit}, check
 
 
-def tasks(tiles: str | Path | None) -> dict[str, Callable[[], tuple[Calls, Callable]]]:
+def tasks(tiles: str | Path | None, device: torch.device) -> dict[str, Callable[[], tuple[Calls, Callable]]]:
     """The magnetic tiles in the folder `tiles` are wanted by the last two alone."""
 
     def some_tiles() -> tuple[Sequence, Sequence]:
@@ -101,9 +105,9 @@ def tasks(tiles: str | Path | None) -> dict[str, Callable[[], tuple[Calls, Calla
     tried = {}
     for texture in TEXTURES:
         samples = read_folder(texture_folder(), texture)
-        tried[f"PaDiM, {texture}"] = partial(detector, samples, 128, None)
-        tried[f"PatchCore 10 %, {texture}"] = partial(detector, samples, 128, 0.1)
+        tried[f"PaDiM, {texture}"] = partial(detector, samples, 128, None, device)
+        tried[f"PatchCore 10 %, {texture}"] = partial(detector, samples, 128, 0.1, device)
     return tried | {
-        "PaDiM, 200 magnetic tiles": lambda: detector(some_tiles(), 224, None),
-        "PatchCore 1 %, 200 magnetic tiles": lambda: detector(some_tiles(), 224, 0.01),
+        "PaDiM, 200 magnetic tiles": lambda: detector(some_tiles(), 224, None, device),
+        "PatchCore 1 %, 200 magnetic tiles": lambda: detector(some_tiles(), 224, 0.01, device),
     }

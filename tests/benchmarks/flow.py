@@ -37,7 +37,7 @@ def timed(outputs: Callable[[], dict[str, Tensor]], inputs: dict[str, Tensor]) -
     has a gradient of 0 in the reflections, so that nothing could be compared.
     """
     with torch.enable_grad():
-        sent = [torch.randn(value.shape) for value in outputs().values()]
+        sent = [torch.randn_like(value) for value in outputs().values()]
 
     def call() -> dict[str, Tensor]:
         with torch.enable_grad():
@@ -65,17 +65,17 @@ def subnet_alone(block: nn.Module, x: Tensor) -> Callable[[], dict[str, Tensor]]
     return timed(lambda: {"a": block.subnet(x1)}, {"x1": x1, **dict(block.subnet.named_parameters())})
 
 
-def step(shape: tuple[int, ...], batch: int, reflections: int = 0) -> tuple[Calls, Callable]:
+def step(shape: tuple[int, ...], batch: int, device: torch.device, reflections: int = 0) -> tuple[Calls, Callable]:
     torch.manual_seed(0)
     subnet = dense if len(shape) == 1 else convolutional
     options = dict(subnet_constructor=subnet, learned_householder_permutation=reflections)
-    blocks = {who: make([shape], **options) for who, make in CLASSES.items()}
+    blocks = {who: make([shape], **options).to(device) for who, make in CLASSES.items()}
     with torch.no_grad():  # neither close to the identity, nor with offsets of 0
         blocks["ours"].subnet[-1].weight *= 20
         blocks["ours"].global_offset.normal_()
     for other in blocks.values():
         other.load_state_dict(blocks["ours"].state_dict())
-    x = torch.randn(batch, *shape)
+    x = torch.randn(batch, *shape).to(device)
     calls = {who: whole(made, x) for who, made in blocks.items()}
     calls["limit"] = subnet_alone(blocks["ours"], x)
 
@@ -92,11 +92,11 @@ def step(shape: tuple[int, ...], batch: int, reflections: int = 0) -> tuple[Call
     return calls, check
 
 
-def tasks() -> dict[str, Callable[[], tuple[Calls, Callable]]]:
+def tasks(device: torch.device) -> dict[str, Callable[[], tuple[Calls, Callable]]]:
     return {
-        "10 x block 256, batch 64": lambda: step((256,), 64),
-        "10 x block 256, batch 1,024": lambda: step((256,), 1024),
-        "10 x block 256 x 32 x 32, batch 4": lambda: step((256, 32, 32), 4),
-        "10 x block 512, 8 reflections": lambda: step((512,), 64, 8),
-        "10 x block 512, 32 reflections": lambda: step((512,), 64, 32),
+        "10 x block 256, batch 64": lambda: step((256,), 64, device),
+        "10 x block 256, batch 1,024": lambda: step((256,), 1024, device),
+        "10 x block 256 x 32 x 32, batch 4": lambda: step((256, 32, 32), 4, device),
+        "10 x block 512, 8 reflections": lambda: step((512,), 64, device, 8),
+        "10 x block 512, 32 reflections": lambda: step((512,), 64, device, 32),
     }

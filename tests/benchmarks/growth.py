@@ -1,4 +1,4 @@
-"""How time and memory grow with the number of samples: one command draws docs/growth.png and writes growth.json.
+"""How time and memory on a CPU grow with the number of samples: one command draws docs/growth.png and writes growth.json.
 
     uv run --group peers python tests/benchmarks/growth.py
 
@@ -106,7 +106,7 @@ def point(make: Callable, who: str, n: int, photographs: Path) -> tuple[float, f
     with torch.no_grad(), quiet():
         call = make(who, n, photographs)
         while len(seconds) < 3 and sum(seconds) < 20:
-            _, took, added = taken(call)
+            _, took, added = taken(call, torch.device("cpu"))
             seconds.append(took)
             gigabytes.append(added)
     return min(seconds), max(gigabytes)

@@ -17,9 +17,13 @@ import tempfile
 from pathlib import Path
 
 import click
+import readme
 import torch
 from rich.console import Console
 from rich.table import Table
+from turns import name_of
+
+from oddlab.lab.session import choose_device
 
 ROOT, RESULTS = Path(__file__).parents[2], Path(__file__).with_suffix(".json")
 
@@ -48,7 +52,7 @@ def main() -> None:
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     Console(width=120).print(table)
-    machine = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU cores"
+    machine = name_of(choose_device("auto"))  # as the notebooks choose
     stored = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     stored[machine] = {
         "torch": torch.__version__,
@@ -57,6 +61,7 @@ def main() -> None:
         "rows": rows,
     }
     RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
+    readme.write()
 
 
 if __name__ == "__main__":

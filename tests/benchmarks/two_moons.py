@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import readme
 import torch
 import zuko
 from rich.console import Console
@@ -110,6 +111,7 @@ def main(steps: int, seeds: int) -> None:
     Console(width=120).print(table)
     versions = {"torch": torch.__version__, "zuko": zuko.__version__, "python": platform.python_version()}
     RESULTS.write_text(json.dumps({**versions, "steps": steps, "seeds": seeds, "rows": rows}, indent=1) + "\n")
+    readme.write()
 
 
 if __name__ == "__main__":
