@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-BLOCK_ENTRIES = 2**19
-"""Entries of a block of products: few enough to stay in the cache of a processor core."""
-QUERY_ROWS = 512
+QUERY_ROWS, BLOCK_ENTRIES = 2**9, 2**19
+"""Queries and products of a block: few enough to stay in the cache of a processor core."""
+ACCELERATOR_ROWS, ACCELERATOR_ENTRIES = 2**13, 2**25
+"""The same on an accelerator, which waits for calls if a block is small."""
 
 
 def nearest(queries: Tensor, references: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,17 +27,19 @@ def nearest(queries: Tensor, references: Tensor, origin: Tensor) -> tuple[Tensor
     """
     squared = queries.new_empty(len(queries))
     index = torch.empty(len(queries), dtype=torch.long, device=queries.device)
-    for start in range(0, len(queries), QUERY_ROWS):
-        rows = slice(start, start + QUERY_ROWS)
-        index[rows] = _nearest_index(queries[rows] - origin, references, origin)
+    cpu = queries.device.type == "cpu"
+    step, entries = (QUERY_ROWS, BLOCK_ENTRIES) if cpu else (ACCELERATOR_ROWS, ACCELERATOR_ENTRIES)
+    for start in range(0, len(queries), step):
+        rows = slice(start, start + step)
+        index[rows] = _nearest_index(queries[rows] - origin, references, origin, entries)
         squared[rows] = (queries[rows] - references[index[rows]]).square_().sum(dim=1)
     return squared, index
 
 
-def _nearest_index(shifted: Tensor, references: Tensor, origin: Tensor) -> Tensor:
+def _nearest_index(shifted: Tensor, references: Tensor, origin: Tensor, entries: int) -> Tensor:
     smallest = shifted.new_full((len(shifted),), float("inf"))
     index = torch.zeros(len(shifted), dtype=torch.long, device=shifted.device)
-    step = max(1, BLOCK_ENTRIES // len(shifted))
+    step = max(1, entries // len(shifted))
     for start in range(0, len(references), step):
         block = references[start : start + step] - origin
         values, places = torch.addmm(block.square().sum(dim=1) / 2, shifted, block.T, alpha=-1).min(dim=1)
