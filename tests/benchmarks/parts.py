@@ -330,6 +330,7 @@ def measure(
         "anomalib": times(median["anomalib"] / median["ours"]),
         "limit": times(median["limit"] / median["ours"]),
         "share": share,
+        "rates": {what: float(f"{value:.3g}") for what, value in rate.items()},
         "ours GB": round(gigabytes["ours"], 2),
         "anomalib GB": round(gigabytes["anomalib"], 2),
         "all": {who: float(f"{value / median['ours']:.3g}") for who, value in median.items()},
@@ -354,8 +355,7 @@ def run(device: torch.device, only: str, rounds: int, tiles: str | None) -> None
         table.add_row(*(str(row[column.header]) for column in table.columns))
         print(row, flush=True)
         ordered = [rows[name] for name in everything if name in rows]
-        rounded = {what: float(f"{value:.3g}") for what, value in rate.items()}
-        stored[machine] = {**versions, "rates": rounded, "rows": ordered}
+        stored[machine] = {**versions, "rows": ordered}
         RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
     Console(width=160).print(table)
 

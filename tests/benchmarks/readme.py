@@ -45,19 +45,12 @@ def on_each(machines: dict[str, dict], columns: dict[str, str], wanted: Callable
     tables = []
     for name, of in machines.items():
         if rows := [row for row in of["rows"] if wanted(row)]:
-            tables.append(f"On {name} ({versions(of)}{rates(of)}):\n\n{table(rows, columns)}")
+            tables.append(f"On {name} ({versions(of)}):\n\n{table(rows, columns)}")
     return "\n\n".join(tables)
 
 
 def versions(of: dict) -> str:
     return f"torch {of['torch'].partition('+')[0]}, Python {of['python']}"
-
-
-def rates(of: dict) -> str:
-    if "rates" not in of:
-        return ""
-    copy, single, double = (of["rates"][what] for what in ("copy", "torch.float32", "torch.float64"))
-    return f"; copies {copy / 1e9:.3g} GB/s, products {single / 1e12:.3g} and {double / 1e12:.3g} TFLOP/s in float32 and float64"
 
 
 def tables() -> dict[str, str]:
