@@ -155,7 +155,9 @@ LARGE = {
     "projected coreset": lambda device: [
         KCenterGreedy(points(50, 120, device), 0.2, random_state=0, project=True).sample_coreset()
     ],
-    "nearest in several blocks": lambda device: [*nearest(points(700, 4, device), points(1500, 4, device), points(1, 4, device)[0])],
+    "nearest in several blocks": lambda device: [
+        *nearest(points(9000, 4, device).double(), points(5000, 4, device).double() + 0.01, points(1, 4, device)[0].double())
+    ],
 }
 """What the small inputs of the promises do not reach."""
 FLOWS = {

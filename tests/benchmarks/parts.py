@@ -88,12 +88,12 @@ def coreset(points: Tensor, ratio: float, project: bool = False) -> tuple[Calls,
         return KCenterGreedy(points, ratio, random_state=0, project=project)
 
     def anomalib(projected: bool) -> list[int]:
-        sampler = AnomalibCoreset(points, ratio)
+        theirs = AnomalibCoreset(points, ratio)
         if not projected:
-            sampler.model = NoProjection()
+            theirs.model = NoProjection()
         torch.manual_seed(0)  # from which both draw the same first point on a CPU, if nothing is projected
         with quiet():
-            return sampler.select_coreset_idxs()
+            return theirs.select_coreset_idxs()
 
     def limit() -> Tensor:
         x = sampler().features.double()
@@ -281,7 +281,7 @@ def tasks(tiles: str | None, device: torch.device) -> dict[str, Callable[[], tup
         return photograph_features(100_000, 300, layers, 224, 14).to(device)
 
     def paper() -> Tensor:
-        """As many and as wide as PatchCore's paper has them of 280 images, from all layers with a grid of 28 x 28 or less."""
+        """280 images of 28 x 28 patches, each with as many features as two layers of PatchCore's network have."""
         return photograph_features(219_520, 1_536, [f"blocks.{i}" for i in range(3, 16)], 224, 94).to(device)
 
     slow = {}

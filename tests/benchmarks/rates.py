@@ -6,10 +6,23 @@ import statistics
 from collections.abc import Callable
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 from turns import taken
 
 ROUNDS = 7
+
+
+class Operations(TorchDispatchMode):
+    """Counts those of all products within it. (PyTorch's own `FlopCounterMode` fails at `torch.autograd.grad`.)"""
+
+    total = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        if count := flop_registry.get(operation.overloadpacket):
+            self.total += count(*args, **(kwargs or {}), out_val=result)
+        return result
 
 
 def best(call: Callable[[], object], device: torch.device) -> float:
@@ -44,10 +57,10 @@ def share(limit: Callable[[], object], seconds: dict[str, list[float]], rate: di
     Where that is products, their operations are counted; where it is none, it is a copy, timed beside ours.
     """
     ours = statistics.median(seconds["ours"])
-    with FlopCounterMode(display=False) as counter:
+    with Operations() as operations:
         result = limit()
-    if not counter.get_total_flops():
+    if not operations.total:
         return f"{statistics.median(seconds['limit']) / ours:.0%} of the copy's"
     while not isinstance(result, torch.Tensor):
         result = next(iter(result.values() if isinstance(result, dict) else result))
-    return f"{counter.get_total_flops() / ours / rate[str(result.dtype)]:.0%} of a product's"
+    return f"{operations.total / ours / rate[str(result.dtype)]:.0%} of a product's"
