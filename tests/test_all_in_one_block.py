@@ -203,10 +203,45 @@ def test_bad_input_is_named_and_a_condition_that_nobody_asked_for_is_refused():
     x = torch.randn(3, 4, dtype=torch.float64)
     for call, says in (
         (lambda: made(x), r"x: expected a list of one tensor, got a tensor of shape \(3, 4\)"),
-        (lambda: made([x[:, :3]]), r"x: expected shape \(N, 4\), got \(3, 3\)"),
+        (lambda: made([x[:, :3]]), r"x: expected shape \(N, C\) with C = 4, got \(3, 3\)"),
         (lambda: made([x], [x]), "c: expected 0 tensors of shapes .*, got 1"),
         (lambda: conditional([x]), "c: expected 1 tensors .*, got 0"),
-        (lambda: conditional([x], [x]), r"c: expected shape \(N, 2\), got \(3, 4\)"),
+        (lambda: conditional([x], [x]), r"c: expected shape \(N, C\) with C = 2, got \(3, 4\)"),
     ):
         with pytest.raises(ValueError, match=says):
             call()
+
+
+class FullPrecision(nn.Linear):
+    """A subnet that autocast leaves alone."""
+
+    def forward(self, x):
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x)
+
+
+@pytest.mark.parametrize("rev", [False, True])
+def test_under_autocast_only_the_subnet_is_rounded(rev):
+    options = dict(permute_soft=True, learned_householder_permutation=3, reverse_permutation=True)
+    made = AllInOneBlock([(6,)], subnet_constructor=FullPrecision, random_state=0, **options)
+    x = torch.randn(9, 6, generator=torch.Generator().manual_seed(0))
+    expected = made([x], rev=rev)
+    with torch.autocast("cpu", torch.bfloat16):
+        (z,), log_det = made([x], rev=rev)
+    assert torch.equal(z, expected[0][0]) and torch.equal(log_det, expected[1])
+
+
+def test_a_block_from_the_meta_device_takes_a_checkpoint():
+    with torch.device("meta"):
+        empty = AllInOneBlock([(6,)], subnet_constructor=nn.Linear, permute_soft=True).to_empty(device="cpu")
+    made = AllInOneBlock([(6,)], subnet_constructor=nn.Linear, permute_soft=True)
+    empty.load_state_dict(made.state_dict())
+    x = torch.randn(3, 6)
+    assert torch.equal(empty([x])[0][0], made([x])[0][0])
+
+
+def test_transforms_of_functions_pass():
+    made = block((4,)).float()
+    x = torch.randn(5, 4)
+    jacobians = torch.func.vmap(torch.func.jacrev(lambda one: made([one[None]])[0][0][0]))(x)
+    assert torch.allclose(torch.linalg.slogdet(jacobians).logabsdet, made([x])[1], atol=1e-5)

@@ -159,3 +159,15 @@ def test_a_bar_counts_the_picks_and_leaves(capfd):
     assert "/149" in said
     KCenterGreedy(CLOUDS["normal"], 0.05, random_state=0).select_coreset_idxs()
     assert capfd.readouterr().err == ""
+
+
+def test_points_may_require_a_gradient_or_come_from_inference_mode():
+    points = normal(60, 3)
+    expected = KCenterGreedy(points, 0.2, random_state=0).sample_coreset()
+    chosen = KCenterGreedy(points.clone().requires_grad_(), 0.2, random_state=0).sample_coreset()
+    assert torch.equal(chosen, expected) and chosen.requires_grad
+    with torch.inference_mode():
+        sampler = KCenterGreedy(points.clone(), 0.2, random_state=0)
+    assert torch.equal(sampler.sample_coreset(), expected)
+    sampler.update_distances([0])
+    assert sampler.get_new_idx() > 0

@@ -87,3 +87,15 @@ def test_buffers_outside_the_state_keep_their_size():
     with pytest.raises(RuntimeError, match="scratch"):
         bank.load_state_dict({**Bank().state_dict(), "scratch": torch.ones(9)})
     assert bank.scratch.shape == (2,)
+
+
+def test_an_object_made_in_inference_mode_loads_outside_of_it_or_stays_as_it_was():
+    with torch.inference_mode():
+        bank = Bank(torch.zeros(4, 2))
+    bank.scale = nn.Parameter(torch.ones(3))
+    rows = bank.rows
+    with pytest.raises(RuntimeError, match="scale"):
+        bank.load_state_dict({"rows": torch.ones(4, 2)})
+    assert bank.rows is rows and not rows.any()
+    bank.load_state_dict(Bank(torch.ones(4, 2)).state_dict())
+    assert bank.rows.all() and not bank.rows.is_inference()

@@ -156,7 +156,7 @@ def test_append_follows_the_shapes_and_makes_each_module_of_what_comes_before():
     inn.append(Flatten)
     inn.append(AllInOneBlock, subnet_constructor=subnet, gin_block=True)
     assert inn.shapes == [(2, 3), (2, 3), (6,), (6,)] and inn.output_dims([(2, 3)]) == [(6,)]
-    assert len(inn) == 3 and isinstance(inn[1], Flatten) and inn[-1].gin
+    assert len(inn) == 3 and isinstance(inn[1], Flatten) and inn[-1].gin_block
     inn.double()
     x = draw(4, 2, 3).exp()
     z, log_det = inn(x)
@@ -322,9 +322,9 @@ def test_bad_input_is_named():
         (lambda: inn.append(Scale, cond=-1, cond_shape=(2,)), "^cond: expected an int of at least 0, got -1"),
         (lambda: inn.append(Scale, cond="a", cond_shape=(2,)), "^cond: expected an int of at least 0, got 'a'"),
         (lambda: inn.append(Scale, cond=True, cond_shape=(2,)), "^cond: expected an int of at least 0, got True"),
-        (lambda: inn(torch.ones(4, 3)), r"x_or_z: expected shape \(N, 2\), got \(4, 3\)"),
-        (lambda: inn.log_prob(torch.ones(2)), r"x_or_z: expected shape \(N, 2\), got \(2,\)"),
-        (lambda: flat(torch.ones(4, 2, 3), rev=True), r"x_or_z: expected shape \(N, 6\), got \(4, 2, 3\)"),
+        (lambda: inn(torch.ones(4, 3)), r"x_or_z: expected shape \(N, C\) with C = 2, got \(4, 3\)"),
+        (lambda: inn.log_prob(torch.ones(2)), r"x_or_z: expected shape \(N, C\) with C = 2, got \(2,\)"),
+        (lambda: flat(torch.ones(4, 2, 3), rev=True), r"x_or_z: expected shape \(N, C\) with C = 6, got \(4, 2, 3\)"),
         (lambda: conditional(x), "c: expected a list of 2 conditions, got 0"),
         (lambda: conditional.log_prob(x, [x]), "c: expected a list of 2 conditions, got 1"),
         (lambda: conditional(x, [x] * 3), "c: expected a list of 2 conditions, got 3"),

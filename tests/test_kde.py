@@ -245,3 +245,8 @@ def test_each_method_names_its_own_argument():
     for call, name in ((kde.fit, "dataset"), (kde, "features"), (kde.log_prob, "features"), (kde.cov, "tensor")):
         with pytest.raises(ValueError, match=f"^{name}: expected finite values, got 8 NaN"):
             call(nan)
+
+
+def test_a_density_beyond_the_dtype_is_infinite_and_its_log_is_not():
+    kde = GaussianKDE(torch.randn(50, 8, generator=torch.Generator().manual_seed(0)) * 1e-6)
+    assert kde(torch.zeros(1, 8)).isinf() and 88 < kde.log_prob(torch.zeros(1, 8)) < 120

@@ -23,3 +23,35 @@ def test_equal_points_are_0_apart_wherever_they_lie():
     points = torch.rand(200, 30, generator=torch.Generator().manual_seed(0)) + 100
     squared, _ = nearest(points.repeat(2, 1), points, points[0])
     assert torch.equal(squared, torch.zeros(400))
+
+
+def test_autocast_finds_the_same_neighbours():
+    # In bfloat16 one in thirty is another.
+    queries, references = (torch.randn(500, 8, generator=torch.Generator().manual_seed(n)) for n in (0, 1))
+    expected = nearest(queries, references, queries[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        squared, index = nearest(queries, references, queries[0])
+    assert torch.equal(squared, expected[0]) and torch.equal(index, expected[1])
+
+
+class Search(torch.nn.Module):
+    def __init__(self, references):
+        super().__init__()
+        self.register_buffer("references", references)
+
+    def forward(self, queries):
+        return nearest(queries, self.references, self.references[0])
+
+
+@pytest.mark.parametrize("how", ["export", "compile"])
+def test_one_graph_searches_for_any_number_of_queries(how, monkeypatch):
+    monkeypatch.setattr(neighbors, "BLOCK_ENTRIES", 2**14)  # so that 100 references are several blocks
+    search = Search(torch.randn(100, 3, generator=torch.Generator().manual_seed(0)))
+    queries = torch.randn(700, 3, generator=torch.Generator().manual_seed(1))
+    if how == "export":
+        dynamic = ({0: torch.export.Dim.DYNAMIC},)
+        traced = torch.export.export(search, (queries[:5],), dynamic_shapes=dynamic).module()
+    else:
+        traced = torch.compile(search, fullgraph=True, backend="eager")
+    for n in (5, 700):
+        torch.testing.assert_close(traced(queries[:n]), search(queries[:n]), rtol=1e-6, atol=0)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 import torch
+from kornia.filters.kernels import get_gaussian_kernel1d
 from torch import Tensor, nn
 
-from oddlab.checks import check_tensor
+from oddlab.checks import check_int, check_number, check_tensor
+from oddlab.modes import full_precision
+from oddlab.representation import shown_arguments
 
 BORDERS = ("constant", "reflect", "replicate", "circular")
 PADDINGS = ("same", "valid")
@@ -18,14 +22,14 @@ BLOCK_ROWS = 256
 def gaussian_kernel(kernel_size: int, sigma: float, normalize: bool = True) -> Tensor:
     r"""Weights :math:`w_i = \exp(-i^2 / 2\sigma^2)`, :math:`i = -r \dots r`, in float64; r = (kernel_size - 1) / 2.
 
-    They sum to 1 if `normalize`; else they are the density :math:`w_i / (\sqrt{2\pi}\sigma)`, cut off at r.
+    They sum to 1 if `normalize`; else they are the density :math:`w_i / (\sqrt{2\pi}\sigma)`, cut off at r. They are on
+    the CPU, the only device that surely has float64.
 
     >>> gaussian_kernel(3, sigma=1.0)
     tensor([0.2741, 0.4519, 0.2741], dtype=torch.float64)
     """
-    offset = torch.arange(kernel_size, dtype=torch.float64) - kernel_size // 2
-    weights = torch.exp(-0.5 * (offset / sigma) ** 2)
-    return weights / (weights.sum() if normalize else math.sqrt(2 * math.pi) * sigma)
+    kernel = get_gaussian_kernel1d(kernel_size, sigma, device=torch.device("cpu"), dtype=torch.float64)[0]
+    return kernel if normalize else kernel / (kernel.max() * math.sqrt(2 * math.pi) * sigma)
 
 
 def border_index(positions: Tensor, size: int, border_type: str) -> Tensor:
@@ -52,16 +56,18 @@ def blur_last_axis(x: Tensor, kernel: Tensor, border_type: str, padding: str) ->
     A holds the kernel and the border at once, so nothing is padded. It is made and applied in blocks of rows, of which
     only the columns that the kernel reaches are used.
     """
-    size, radius = x.shape[-1], len(kernel) // 2
+    size, radius, kernel = x.shape[-1], len(kernel) // 2, kernel.to(x)
     first, last = (radius, size - radius) if padding == "valid" else (0, size)
     blurred = []
     for start in range(first, last, BLOCK_ROWS):
-        rows = torch.arange(start, min(start + BLOCK_ROWS, last))
-        source = border_index(rows[:, None] + torch.arange(-radius, radius + 1), size, border_type)
-        left, right = int(source.clamp(min=0).min()), int(source.max()) + 1
-        source = source.to(x.device)
-        weights = kernel.to(x).expand(source.shape) * (source >= 0)
-        matrix = x.new_zeros(len(rows), right - left).scatter_add_(1, (source - left).clamp(min=0), weights)
+        stop = min(start + BLOCK_ROWS, last)
+        left, right = max(start - radius, 0), min(stop + radius, size)
+        if border_type == "circular" and right - left < stop - start + 2 * radius:
+            left, right = 0, size  # what is outside lies at the other end
+        positions = torch.arange(start - radius, stop + radius, device=x.device)
+        source = border_index(positions, size, border_type).unfold(0, 2 * radius + 1, 1)
+        weights = kernel.expand(source.shape) * (source >= 0)
+        matrix = x.new_zeros(stop - start, right - left).scatter_add_(1, (source - left).clamp(min=0), weights)
         blurred.append(x[..., left:right] @ matrix.T)
     return blurred[0] if len(blurred) == 1 else torch.cat(blurred, dim=-1)
 
@@ -72,7 +78,9 @@ class GaussianBlur2d(nn.Module):
     .. math::
         y_{uv} = \sum_{i=-r}^{r} \sum_{j=-r}^{r} w_i\, w_j\, x_{u+i,\,v+j}, \qquad w_i \propto e^{-i^2 / 2\sigma^2}
 
-    The kernel is an outer product, so rows and columns are blurred one after the other.
+    The kernel is an outer product, so rows and columns are blurred one after the other. Its weights are kornia's. The
+    borders are made here, since kornia has no public function for them, and PyTorch's `pad`, which it calls, refuses
+    borders as wide as the image.
 
     Args:
         kernel_size: width of the kernel in pixels, odd, for (height, width) or both; None takes
@@ -106,22 +114,21 @@ class GaussianBlur2d(nn.Module):
         padding: str = "same",
     ) -> None:
         super().__init__()
-        sigmas = _pair("sigma", sigma)
-        if not all(isinstance(s, (int, float)) and 0 < s < math.inf for s in sigmas):
-            raise ValueError(f"sigma: expected one or two finite numbers above 0, got {sigma!r}")
+        sigmas = [check_number("sigma", s, above=0) for s in _pair("sigma", sigma)]
         sizes = [2 * int(4 * s + 0.5) + 1 for s in sigmas] if kernel_size is None else _pair("kernel_size", kernel_size)
-        if not all(isinstance(k, int) and k > 0 and k % 2 for k in sizes):
+        if not all(isinstance(k, Integral) and k > 0 and k % 2 for k in sizes):
             raise ValueError(f"kernel_size: expected None or one or two odd ints above 0, got {kernel_size!r}")
-        if not isinstance(channels, int) or channels < 1:
-            raise ValueError(f"channels: expected an int of at least 1, got {channels!r}")
         for name, value, known in (("border_type", border_type, BORDERS), ("padding", padding, PADDINGS)):
             if value not in known:
                 raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
-        self.channels, self.border_type, self.padding = channels, border_type, padding
-        # Not in the state: the arguments decide them.
-        self.register_buffer("kernel_y", gaussian_kernel(sizes[0], float(sigmas[0]), normalize), persistent=False)
-        self.register_buffer("kernel_x", gaussian_kernel(sizes[1], float(sigmas[1]), normalize), persistent=False)
+        self.kernel_size, self.sigma, self.channels = kernel_size, sigma, check_int("channels", channels)
+        self.normalize, self.border_type, self.padding = normalize, border_type, padding
+        # No buffers: the arguments decide them, and float64 would keep the module from a device that has none.
+        self.kernel_y, self.kernel_x = (gaussian_kernel(int(k), s, normalize) for k, s in zip(sizes, sigmas))
 
+    extra_repr = shown_arguments
+
+    @full_precision
     def forward(self, input_tensor: Tensor) -> Tensor:
         """Blur (N, C, H, W) in floating point; the result has its dtype and, with padding "same", its shape."""
         smallest = (len(self.kernel_y), len(self.kernel_x)) if self.padding == "valid" else (1, 1)

@@ -25,12 +25,15 @@ _inside = threading.local()
 
 
 def values_known(value: Tensor) -> bool:
-    """Whether the entries of `value` can be looked at: not on the meta device, nor while a graph is traced from them.
+    """Whether the entries of `value` can be looked at: not on the meta device, nor while a graph is traced from them,
+    nor within `vmap` and the other transforms of `torch.func`.
 
     >>> values_known(torch.ones(1)), values_known(torch.ones(1, device="meta"))
     (True, False)
     """
-    return not (value.is_meta or torch.compiler.is_compiling())
+    if value.is_meta or torch.compiler.is_compiling():
+        return False
+    return torch._C._functorch.maybe_current_level() is None
 
 
 @contextlib.contextmanager
@@ -105,13 +108,14 @@ def check_tensor(
         sizes[axis] == exactly[axis] if axis in exactly else sizes[axis] >= at_least.get(axis, 1) for axis in axes
     )
     if not fits:
-        wanted = [f"{axis} = {n}" for axis, n in exactly.items()] + [f"{axis} >= {n}" for axis, n in at_least.items()]
+        wanted = [f"{axis} = {n}" for axis, n in exactly.items()]
+        wanted += [f"{axis} >= {n}" for axis, n in at_least.items() if n]
         said = f" with {' and '.join(wanted)}" if wanted else " and no empty axis" if value.numel() == 0 else ""
         raise ValueError(f"{name}: expected shape ({', '.join(axes)}){said}, got {tuple(value.shape)}")
     if not values_known(value) or getattr(_inside, "checked", False):
         return value
     # A sum is one read of the memory and no temporary; only if it is not finite are all entries looked at.
-    if not torch.isfinite(value.sum(dtype=torch.float32 if value.element_size() < 4 else value.dtype)):
+    if not math.isfinite(value.sum(dtype=torch.float32 if value.element_size() < 4 else value.dtype).item()):
         bad = int((~torch.isfinite(value)).sum())
         if bad:
             raise ValueError(f"{name}: expected finite values, got {bad} NaN or infinite of {value.numel()}")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from numbers import Real
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from oddlab.checks import check_tensor
+from oddlab.modes import accurate, fitting
 from oddlab.neighbors import nearest
 from oddlab.random_projection import SparseRandomProjection
+from oddlab.representation import shown_arguments
 from oddlab.seeding import make_generator
 
 CANDIDATES = 512
@@ -28,11 +31,12 @@ def share_of(n: int, sampling_ratio: float) -> int:
     >>> share_of(100, 0.29)
     29
     """
-    if not 0 < sampling_ratio <= 1:
+    if not isinstance(sampling_ratio, Real) or isinstance(sampling_ratio, bool) or not 0 < sampling_ratio <= 1:
         raise ValueError(f"sampling_ratio: expected a number above 0 and at most 1, got {sampling_ratio!r}")
     return max(1, int(n * Fraction(str(sampling_ratio))))
 
 
+@fitting
 def farthest_first(points: Tensor, centers: Tensor, n_picks: int, progress: bool = False) -> tuple[Tensor, Tensor]:
     r"""Pick `n_picks` of `points` (N, D), each the farthest from all `centers` and picks before it (Gonzalez 1985).
 
@@ -44,25 +48,26 @@ def farthest_first(points: Tensor, centers: Tensor, n_picks: int, progress: bool
     last looked at is an upper bound :math:`u_i \ge d_i`, since more centres can only bring it down. Only the points with
     the largest bounds are candidates. While the farthest candidate is farther than every bound outside, it is the
     farthest of all, and the rest need not be touched; when it is not, the bounds choose new candidates, and one matrix
-    product tells them of all centres that they have missed. Distances are measured in float64, whatever the dtype.
+    product tells them of all centres that they have missed. Distances are measured in float64, whatever the dtype; in
+    float32 where the device has no float64.
     """
     n, first = len(points), len(centers)
     total = first + n_picks
     chosen = torch.cat([centers, centers.new_empty(n_picks)])
-    places = torch.empty(total, points.shape[1], dtype=torch.float64, device=points.device)
-    places[:first] = points[centers]
-    origin = places[0].clone()
+    start = accurate(points[centers])
+    places = torch.cat([start, start.new_empty(n_picks, points.shape[1])])
+    origin = start[0]
     radii = []
 
     # A chosen point's bound is -1, below any distance.
-    bounds = torch.cat([nearest(block.double(), places[:first], origin)[0] for block in points.split(CANDIDATES)])
+    bounds = torch.cat([nearest(accurate(block), start, origin)[0] for block in points.split(CANDIDATES)])
     bounds[centers] = -1
     seen = torch.full((n,), first, device=points.device)
     count = first
     bar = tqdm(total=n_picks, desc="coreset", unit="pick", leave=False, disable=not progress)
     while len(radii) <= n_picks:
         candidates, outside, outside_index = _largest(bounds, CANDIDATES)
-        rows = points[candidates].double()
+        rows = accurate(points[candidates])
         oldest = int(seen[candidates].min())
         squared = bounds[candidates]
         if oldest < count:
@@ -81,7 +86,7 @@ def farthest_first(points: Tensor, centers: Tensor, n_picks: int, progress: bool
         bounds[candidates] = squared
         seen[candidates] = count
     bar.close()
-    return chosen[first:], torch.tensor(radii, dtype=torch.float64)
+    return chosen[first:], torch.tensor(radii, dtype=torch.float64, device="cpu")
 
 
 def _largest(bounds: Tensor, n: int) -> tuple[Tensor, float, int]:
@@ -103,7 +108,8 @@ class KCenterGreedy:
     The radius :math:`r_t` that is left is at most twice the smallest that any t points could have (Gonzalez 1985).
 
     Args:
-        embedding: points (N, D), of any floating-point dtype; distances are measured in float64.
+        embedding: points (N, D), of any floating-point dtype; distances are measured in float64, or in float32 where
+            the device has no float64. No gradients flow through the selection.
         sampling_ratio: the share of N to choose, in (0, 1]; at least one point is, else N times the ratio rounded down.
         random_state: decides the first point, and the projection; an int, a `torch.Generator`, or None.
         project: whether distances are measured after a `SparseRandomProjection` with eps = 0.9, as PatchCore has it:
@@ -140,22 +146,28 @@ class KCenterGreedy:
     ) -> None:
         self.embedding = check_tensor("embedding", embedding, "N D")
         self.coreset_size = share_of(len(embedding), sampling_ratio)
-        self.progress = progress
+        self.sampling_ratio, self.random_state = sampling_ratio, random_state
+        self.project, self.progress = project, progress
         self._generator = make_generator(random_state)
-        self.features = embedding
+        self.features = embedding.detach()
         if project:
-            self.features = SparseRandomProjection(PROJECTION_EPS, self._generator).fit_transform(embedding)
+            self.features = SparseRandomProjection(PROJECTION_EPS, self._generator).fit_transform(self.features)
         self.reset_distances()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({shown_arguments(self)})"
+
+    @fitting
     def reset_distances(self) -> None:
         """Forget all centres: every point is infinitely far from the nearest."""
-        self.min_distances = torch.full((len(self.features),), float("inf"), dtype=torch.float64, device=self.features.device)
+        self.min_distances = accurate(self.features.new_full((len(self.features),), float("inf")))
 
+    @fitting
     def update_distances(self, cluster_centers: Sequence[int]) -> None:
         """Bring `min_distances` (N,) down by what is nearer to one of `cluster_centers`, whose own become -1."""
         for center in self._indices("cluster_centers", cluster_centers).tolist():
             for block, kept in zip(self.features.split(4096), self.min_distances.split(4096)):
-                away = (block.double() - self.features[center].double()).square_().sum(dim=1).sqrt_()
+                away = (accurate(block) - accurate(self.features[center])).square_().sum(dim=1).sqrt_()
                 torch.minimum(kept, away, out=kept)
             self.min_distances[center] = -1
 
@@ -170,7 +182,7 @@ class KCenterGreedy:
         """
         n, k = len(self.features), self.coreset_size
         if selected_idxs is None or len(selected_idxs) == 0:
-            start = torch.randint(n, (1,), generator=self._generator).to(self.features.device)
+            start = torch.randint(n, (1,), generator=self._generator, device="cpu").to(self.features.device)
             picks, radii = farthest_first(self.features, start, k - 1, self.progress)
             picks = torch.cat([start, picks])
         else:

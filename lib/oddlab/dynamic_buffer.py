@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from oddlab.representation import shown_arguments
+
 
 class DynamicBufferModule(ABC, nn.Module):
     r"""A module that loads buffers of any size, so that a fitted state goes into a fresh object.
@@ -22,8 +24,11 @@ class DynamicBufferModule(ABC, nn.Module):
     What is promised beyond that:
 
     - the old tensor is replaced, never resized: whoever else holds it keeps what they had;
+    - a tensor that was made in inference mode, which cannot be written to outside of it, is replaced too;
     - if `load_state_dict` of this module raises, its parameters and buffers are what they were before the call.
       (A load that fails further out, in a module that merely contains this one, is PyTorch's own and not undone.)
+
+    `repr` shows the arguments, and whether the object is fitted if it has a property `is_fitted`.
 
     Errors: `load_state_dict` raises PyTorch's `RuntimeError` for missing and unexpected keys and for parameters of
     another shape; `get_tensor_attribute` raises `ValueError` for a name that is no tensor.
@@ -43,6 +48,8 @@ class DynamicBufferModule(ABC, nn.Module):
         >>> fresh.rows.shape
         torch.Size([3, 2])
     """
+
+    extra_repr = shown_arguments
 
     def get_tensor_attribute(self, attribute_name: str) -> Tensor:
         """Return the tensor `self.<attribute_name>`.
@@ -71,7 +78,7 @@ class DynamicBufferModule(ABC, nn.Module):
         except Exception:
             for tensors, name, tensor, values in before:
                 tensors[name] = tensor
-                if tensor is not None:
+                if tensor is not None and not tensor.is_inference():  # which were replaced, and not written to
                     with torch.no_grad():
                         tensor.copy_(values)
             raise
@@ -79,8 +86,10 @@ class DynamicBufferModule(ABC, nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         for name, buffer in self._buffers.items():
             stored = state_dict.get(prefix + name)
-            if name in self._non_persistent_buffers_set or not isinstance(buffer, Tensor):
+            if name in self._non_persistent_buffers_set:
                 continue
-            if isinstance(stored, Tensor) and (stored.shape != buffer.shape or stored.dtype != buffer.dtype):
+            if not isinstance(buffer, Tensor) or not isinstance(stored, Tensor):
+                continue
+            if stored.shape != buffer.shape or stored.dtype != buffer.dtype or buffer.is_inference():
                 self._buffers[name] = torch.empty_like(stored, device=buffer.device)
         super()._load_from_state_dict(state_dict, prefix, *args)

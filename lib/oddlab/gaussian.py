@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from oddlab.checks import FULL_PRECISION, NotFittedError, check_tensor
+from oddlab.checks import FULL_PRECISION, NotFittedError, check_int, check_number, check_tensor, values_known
 from oddlab.dynamic_buffer import DynamicBufferModule
+from oddlab.modes import fitting, full_precision
 
 BLOCK_BYTES = 256 * 2**20
 """Scratch memory that a distance computation may take, in bytes."""
@@ -56,10 +57,20 @@ def whitening(covariance: Tensor) -> Tensor:
     # Rounding lets a singular matrix through now and then: its pivots tell.
     pivots = factor.diagonal(dim1=-2, dim2=-1).square()
     singular = (info > 0) | (pivots.amin(-1) <= torch.finfo(factor.dtype).eps * n_features * pivots.amax(-1))
-    if singular.any():
+    if values_known(singular) and singular.any():
         raise singular_error(int(singular.sum()), *covariance.shape[:2])
     eye = torch.eye(n_features, dtype=factor.dtype, device=factor.device)
     return torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
+
+
+@full_precision
+def inverse_by(factor: Tensor) -> Tensor:
+    r"""The inverse covariances :math:`W_p^\top W_p`, (P, D, D), by the whitening factors W.
+
+    >>> inverse_by(torch.tensor([[[0.5]]]))
+    tensor([[[0.2500]]])
+    """
+    return factor.mT @ factor
 
 
 def singular_error(n_singular: int, n_patches: int, n_features: int) -> ValueError:
@@ -105,19 +116,15 @@ class MultiVariateGaussian(DynamicBufferModule):
 
     def __init__(self, n_features: int, n_patches: int, *, ridge: float = 0.01, relative: bool = True) -> None:
         super().__init__()
-        for name, value in (("n_features", n_features), ("n_patches", n_patches)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}: expected an int of at least 1, got {value!r}")
-        if not 0 <= ridge < float("inf"):
-            raise ValueError(f"ridge: expected a finite number of at least 0, got {ridge!r}")
-        self.n_features, self.n_patches = n_features, n_patches
-        self.ridge, self.relative = ridge, relative
+        self.n_features, self.n_patches = check_int("n_features", n_features), check_int("n_patches", n_patches)
+        self.ridge, self.relative = check_number("ridge", ridge), relative
         self.register_buffer("mean", torch.empty(0))
         self.register_buffer("scatter", torch.empty(0))
         self.register_buffer("n_samples", torch.tensor(0))
         self._whitening: Tensor | None = None
 
     @staticmethod
+    @full_precision
     def _cov(
         observations: Tensor,
         rowvar: bool = False,
@@ -136,6 +143,7 @@ class MultiVariateGaussian(DynamicBufferModule):
         rows = observations if rowvar or observations.ndim == 1 else observations.mT
         return torch.cov(rows, correction=correction, aweights=aweights)
 
+    @fitting
     def fit(self, embedding: Tensor) -> list[Tensor]:
         """Fit all patches to `embedding` (N, D, H, W), N >= 2; return [mean (D, P), inv_covariance (P, D, D)]."""
         samples = self._samples(embedding, n=2)
@@ -149,6 +157,7 @@ class MultiVariateGaussian(DynamicBufferModule):
         """The same as `fit`."""
         return self.fit(embedding)
 
+    @fitting
     def partial_fit(self, embedding: Tensor) -> MultiVariateGaussian:
         """Add the embeddings (N, D, H, W) of one batch, N >= 1; any split into batches ends at the moments of `fit`."""
         samples = self._samples(embedding, n=1)
@@ -159,6 +168,7 @@ class MultiVariateGaussian(DynamicBufferModule):
         self.mean, self.scatter, self._whitening = self.mean.new_empty(0), self.scatter.new_empty(0), None
         self.n_samples = torch.zeros_like(self.n_samples)
 
+    @fitting
     def merge(self, other: MultiVariateGaussian) -> MultiVariateGaussian:
         """Add what `other` has seen, as if its samples had been given to this object; `other` stays as it is."""
         other._check_fitted()
@@ -176,26 +186,36 @@ class MultiVariateGaussian(DynamicBufferModule):
         return add_ridge(self.scatter / (self.n_samples - 1), self.ridge, self.relative)
 
     @property
+    def is_fitted(self) -> bool:
+        """Whether any samples have been seen."""
+        return self.mean.numel() > 0
+
+    @property
     def inv_covariance(self) -> Tensor:
         """Inverse covariances with the ridge, (P, D, D)."""
-        factor = self._factor()
-        return factor.mT @ factor
+        return inverse_by(self._factor())
 
+    @full_precision
     def mahalanobis(self, embedding: Tensor) -> Tensor:
         """Distances (N, H, W) of `embedding` (N, D, H, W) to its patches' Gaussians, in standard deviations."""
-        factor = self._factor()
-        samples = self._samples(embedding, n=1).to(self.mean)
+        samples = self._samples(embedding, n=1)
+        # What was fitted stays on its device, where it may be large, and both are taken to the finer dtype.
+        dtype = torch.promote_types(samples.dtype, self.mean.dtype)
+        mean, factor = self.mean.to(dtype), self._factor().to(dtype)
+        samples = samples.to(mean)
         n, d, p = samples.shape
         squared = samples.new_empty(p, n)
-        block = max(1, BLOCK_BYTES // (2 * n * d * samples.element_size()))
+        # A graph that is traced is one for any number of embeddings, so the patches are one block.
+        block = p if torch.compiler.is_compiling() else max(1, BLOCK_BYTES // (2 * n * d * samples.element_size()))
         for start in range(0, p, block):
             patches = slice(start, start + block)
-            centred = (samples[..., patches] - self.mean[:, patches]).permute(2, 1, 0).contiguous()
+            centred = (samples[..., patches] - mean[:, patches]).permute(2, 1, 0).contiguous()
             squared[patches] = (factor[patches] @ centred).square_().sum(dim=1)
-        return squared.sqrt_().T.reshape(n, *embedding.shape[2:])
+        return squared.sqrt_().T.reshape(n, *embedding.shape[2:]).to(embedding)
 
+    @full_precision
     def _add(self, mean: Tensor, scatter: Tensor, n: int) -> MultiVariateGaussian:
-        seen = int(self.n_samples)
+        seen = int(self.n_samples) if self.is_fitted else 0
         if seen:
             total = seen + n
             shift = mean.to(self.mean) - self.mean
@@ -218,22 +238,25 @@ class MultiVariateGaussian(DynamicBufferModule):
         return samples
 
     def _check_fitted(self, n: int = 1) -> None:
-        if int(self.n_samples) < n:
+        if values_known(self.n_samples) and int(self.n_samples) < n:
             raise NotFittedError(
                 f"MultiVariateGaussian has seen {int(self.n_samples)} samples and needs {n}: call fit or partial_fit first"
             )
 
-    def _whiten(self, scatter: Tensor, n: int) -> Tensor:
-        if self.ridge == 0 and n <= self.n_features:  # whatever rounding makes of it
+    @fitting
+    def _whiten(self, scatter: Tensor, n: int | Tensor) -> Tensor:
+        if self.ridge == 0 and isinstance(n, int) and n <= self.n_features:  # whatever rounding makes of it
             raise singular_error(self.n_patches, self.n_patches, self.n_features)
         return whitening(add_ridge(scatter / (n - 1), self.ridge, self.relative))
 
     def _factor(self) -> Tensor:
         # Made when first asked for, since partial_fit, merge and loading would else pay for it every time.
-        if self._whitening is None:
-            with torch.inference_mode(False):  # kept for later calls, which may want gradients
-                self._check_fitted(n=2)
-                self._whitening = self._whiten(self.scatter, int(self.n_samples))
+        if self._whitening is not None:
+            return self._whitening
+        self._check_fitted(n=2)
+        if not values_known(self.n_samples):  # nothing is kept while a graph is traced
+            return self._whiten(self.scatter, self.n_samples)
+        self._whitening = self._whiten(self.scatter, int(self.n_samples))
         return self._whitening
 
     def _apply(self, fn, recurse: bool = True):

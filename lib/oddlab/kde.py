@@ -9,8 +9,9 @@ from numbers import Real
 import torch
 from torch import Tensor
 
-from oddlab.checks import FULL_PRECISION, NotFittedError, check_tensor
+from oddlab.checks import FULL_PRECISION, NotFittedError, check_int, check_number, check_tensor, values_known
 from oddlab.dynamic_buffer import DynamicBufferModule
+from oddlab.modes import accurate, fitting, full_precision
 from oddlab.seeding import make_generator
 
 BLOCK_BYTES = 256 * 2**20
@@ -56,7 +57,22 @@ def whiten(x: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
     >>> whiten(torch.tensor([[3.0, 9.0]]), torch.tensor([1.0, 1.0]), torch.tensor([[2.0, 0.0], [4.0, 2.0]]))
     tensor([[1., 2.]])
     """
-    return torch.linalg.solve_triangular(factor.mT, x - mean, upper=True, left=False)
+    if not torch.compiler.is_exporting():
+        return torch.linalg.solve_triangular(factor.mT, x - mean, upper=True, left=False)
+    solved = x[:, :0]  # by forward substitution, since ONNX has no triangular systems
+    for i, column in enumerate((x - mean).split(1, dim=1)):
+        solved = torch.cat([solved, (column - solved @ factor[i, :i, None]) / factor[i, i]], dim=1)
+    return solved
+
+
+@full_precision
+def unwhiten(z: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
+    r"""Rows :math:`L z + \mu` (N, D) of `z` (N, D): the inverse of :func:`whiten`.
+
+    >>> unwhiten(torch.tensor([[1.0, 2.0]]), torch.tensor([1.0, 1.0]), torch.tensor([[2.0, 0.0], [4.0, 2.0]]))
+    tensor([[3., 9.]])
+    """
+    return mean + z @ factor.mT
 
 
 def row_logsumexp(exponents: Tensor) -> Tensor:
@@ -88,6 +104,8 @@ def difference_exponents(q: Tensor, c: Tensor, log_weights: Tensor) -> Tensor:
     >>> difference_exponents(torch.tensor([[3.0]]), torch.tensor([[1.0]]), torch.zeros(1))
     tensor([[-2.]])
     """
+    if torch.compiler.is_exporting():  # ONNX has no cdist
+        return log_weights - (q[:, None] - c).square().sum(dim=2) / 2
     distance = torch.cdist(q, c, compute_mode="donot_use_mm_for_euclid_dist")
     return torch.addcmul(log_weights, distance, distance, value=-0.5)
 
@@ -101,12 +119,15 @@ def blockwise_logsumexp(
     tensor([-2.])
     """
     size = (CPU_BLOCK_BYTES if queries.device.type == "cpu" else BLOCK_BYTES) // queries.element_size()
-    rows = max(1, math.isqrt(size), size // len(points))
-    columns = max(1, size // min(rows, len(queries)))
+    if torch.compiler.is_compiling():  # one graph for any number of queries
+        rows, split = math.isqrt(size), [queries]
+    else:
+        rows = max(1, math.isqrt(size), size // len(points))
+        split, rows = queries.split(rows), min(rows, len(queries))
+    columns = max(1, size // rows)
     blocks = list(zip(points.split(columns), log_weights.split(columns)))
     return torch.cat([
-        torch.logsumexp(torch.stack([row_logsumexp(exponents(q, *block)) for block in blocks]), dim=0)
-        for q in queries.split(rows)
+        torch.logsumexp(torch.stack([row_logsumexp(exponents(q, *block)) for block in blocks]), dim=0) for q in split
     ])
 
 
@@ -122,6 +143,8 @@ def log_kernel_sums(queries: Tensor, points: Tensor, log_weights: Tensor) -> Ten
     # width, so that float32 would have no digit left of a small bandwidth. Up to this bound a float32 log density is
     # right to 1e-4, or 1e-3 with hundreds of features; points beyond it are worth their differences.
     far = torch.linalg.vecdot(points, points) > 1000 + 10 * points.shape[1]
+    if not values_known(far):
+        return blockwise_logsumexp(difference_exponents, queries, points, log_weights)
     sums = []
     if not far.all():
         near = (points[~far], log_weights[~far]) if far.any() else (points, log_weights)
@@ -171,15 +194,14 @@ class GaussianKDE(DynamicBufferModule):
     def __init__(self, dataset: Tensor | None = None, *, bandwidth: str | float = "scott", ridge: float = 0.0) -> None:
         super().__init__()
         bandwidth_factor(bandwidth, 1, 1)  # raises if it is none
-        if not 0 <= ridge < math.inf:
-            raise ValueError(f"ridge: expected a finite number of at least 0, got {ridge!r}")
-        self.bandwidth, self.ridge = bandwidth, ridge
+        self.bandwidth, self.ridge = bandwidth, check_number("ridge", ridge)
         for name in ("mean", "kernel_factor", "points", "log_weights"):
             self.register_buffer(name, torch.empty(0))
         if dataset is not None:
             self.fit(dataset)
 
     @staticmethod
+    @full_precision
     def cov(tensor: Tensor) -> Tensor:
         """Unbiased covariance (D, D) of `tensor` (D, N), N >= 2, whose rows are variables.
 
@@ -188,9 +210,10 @@ class GaussianKDE(DynamicBufferModule):
                 [4., 8.]])
         """
         check_tensor("tensor", tensor, "D N", at_least={"N": 2}, dtypes=FULL_PRECISION)
-        return torch.cov(tensor).reshape(len(tensor), len(tensor))
+        centred = tensor - tensor.mean(dim=1, keepdim=True)
+        return centred @ centred.mT / (tensor.shape[1] - 1)
 
-    @torch.no_grad()
+    @fitting
     def fit(self, dataset: Tensor, *, weights: Tensor | None = None) -> None:
         """Fit to `dataset` (N, D), N >= 2, with `weights` (N,) of at least 0, which need not sum to 1."""
         check_tensor("dataset", dataset, "N D", at_least={"N": 2}, dtypes=FULL_PRECISION)
@@ -204,10 +227,11 @@ class GaussianKDE(DynamicBufferModule):
                     f"got {int((weights < 0).sum())} below and {int((weights > 0).sum())} above"
                 )
             dataset, weights = dataset[weights > 0], weights[weights > 0].to(dataset)
-        weights = weights.double() / weights.sum(dtype=torch.float64)
+        weights = accurate(weights)
+        weights = weights / weights.sum()
         n, d = dataset.shape
         concentration = float(weights.square().sum())  # 1 / N for equal weights
-        mean, covariance = weighted_moments(dataset.double(), weights)
+        mean, covariance = weighted_moments(accurate(dataset), weights)
         covariance.diagonal().add_(self.ridge * covariance.diagonal().mean())
         factor, info = torch.linalg.cholesky_ex(covariance)
         # The share of each variance that the columns before it leave unexplained: its root is lost from the digits of
@@ -225,29 +249,41 @@ class GaussianKDE(DynamicBufferModule):
         self.mean, self.kernel_factor, self.points, self.log_weights = mean, factor, points, log_weights
 
     def forward(self, features: Tensor) -> Tensor:
-        """Densities (N,) of `features` (N, D): `exp(log_prob(features))`, which is 0 where that is below the dtype."""
+        """Densities (N,) of `features` (N, D): `exp(log_prob(features))`.
+
+        It is 0 or infinite where that is beyond the dtype, as in float32 below e^-103 and above e^88, which many
+        features soon are: compare `log_prob` then, which stays finite.
+        """
         return self.log_prob(features).exp()
 
+    @full_precision
     def log_prob(self, features: Tensor) -> Tensor:
         """Log densities (N,) of `features` (N, D), in nats; differentiable, then in memory for N times all points."""
         self._check_fitted()
         d = len(self.mean)
         check_tensor("features", features, "N D", exactly={"D": d}, dtypes=FULL_PRECISION)
-        queries = whiten(features.to(self.points), self.mean, self.kernel_factor)
-        log_norm = self.kernel_factor.diagonal().log().sum() + d / 2 * math.log(2 * math.pi)
-        return log_kernel_sums(queries, self.points, self.log_weights) - log_norm
+        # What was fitted stays on its device, where it may be large, and both are taken to the finer dtype.
+        dtype = torch.promote_types(features.dtype, self.points.dtype)
+        fitted = self.mean, self.kernel_factor, self.points, self.log_weights
+        mean, factor, points, log_weights = (buffer.to(dtype) for buffer in fitted)
+        log_norm = factor.diagonal().log().sum() + d / 2 * math.log(2 * math.pi)
+        return (log_kernel_sums(whiten(features.to(points), mean, factor), points, log_weights) - log_norm).to(features)
 
     def sample(self, n: int, random_state: int | torch.Generator | None = None) -> Tensor:
         """Draw `n` points (n, D): a point of the data set by its weight, plus noise with the covariance H."""
         self._check_fitted()
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ValueError(f"n: expected an int of at least 1, got {n!r}")
-        generator = make_generator(random_state)
+        n, generator = check_int("n", n), make_generator(random_state)
         shares = self.log_weights.cpu().double().exp().cumsum(dim=0)
-        chosen = torch.searchsorted(shares, torch.rand(n, dtype=torch.float64, generator=generator) * shares[-1])
-        noise = torch.randn(n, len(self.mean), dtype=self.points.dtype, generator=generator).to(self.points)
-        return self.mean + (self.points[chosen.to(self.points.device)] + noise) @ self.kernel_factor.mT
+        height = torch.rand(n, dtype=torch.float64, generator=generator, device="cpu")
+        chosen = torch.searchsorted(shares, height * shares[-1]).to(self.points.device)
+        noise = torch.randn(n, len(self.mean), dtype=self.points.dtype, generator=generator, device="cpu")
+        return unwhiten(self.points[chosen] + noise.to(self.points), self.mean, self.kernel_factor)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether there are points to ask for densities under."""
+        return self.points.numel() > 0
 
     def _check_fitted(self) -> None:
-        if self.points.numel() == 0:
+        if not self.is_fitted:
             raise NotFittedError("GaussianKDE is not fitted: call fit first")

@@ -11,6 +11,9 @@ from torch import Tensor
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+NO_FLOAT64 = {"mps"}
+"""Types of devices that have no float64."""
+
 
 def full_precision(function: Function) -> Function:
     """Run `function` outside of autocast, which would round the products inside it to half precision.
@@ -50,7 +53,7 @@ def fitting(function: Function) -> Function:
     @full_precision
     @functools.wraps(function)
     def fitted(*args: Any, **kwargs: Any) -> Any:
-        if not torch.is_inference_mode_enabled():
+        if torch.compiler.is_compiling() or not torch.is_inference_mode_enabled():
             return function(*args, **kwargs)
         with torch.inference_mode(False), torch.no_grad():
             return function(*args, **kwargs)
@@ -59,9 +62,9 @@ def fitting(function: Function) -> Function:
 
 
 def accurate(x: Tensor) -> Tensor:
-    """`x` in float64, or in float32 on a device that has no float64 (Apple's MPS).
+    """`x` in float64, or in float32 on a device of :data:`NO_FLOAT64`, such as Apple's MPS.
 
     >>> accurate(torch.ones(1)).dtype
     torch.float64
     """
-    return x.float() if x.device.type == "mps" else x.double()
+    return x.float() if x.device.type in NO_FLOAT64 else x.double()

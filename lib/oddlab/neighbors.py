@@ -5,12 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from oddlab.modes import full_precision
+
 QUERY_ROWS, BLOCK_ENTRIES = 2**9, 2**19
 """Queries and products of a block: few enough to stay in the cache of a processor core."""
 ACCELERATOR_ROWS, ACCELERATOR_ENTRIES = 2**13, 2**25
 """The same on an accelerator, which waits for calls if a block is small."""
 
 
+@full_precision
 def nearest(queries: Tensor, references: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
     r"""Squared distances (Q,) of `queries` (Q, D) to the nearest of `references` (R, D), and its index (Q,).
 
@@ -25,25 +28,25 @@ def nearest(queries: Tensor, references: Tensor, origin: Tensor) -> tuple[Tensor
     >>> squared, index
     (tensor([1., 4.]), tensor([0, 1]))
     """
-    squared = queries.new_empty(len(queries))
-    index = torch.empty(len(queries), dtype=torch.long, device=queries.device)
     cpu = queries.device.type == "cpu"
-    step, entries = (QUERY_ROWS, BLOCK_ENTRIES) if cpu else (ACCELERATOR_ROWS, ACCELERATOR_ENTRIES)
-    for start in range(0, len(queries), step):
-        rows = slice(start, start + step)
-        index[rows] = _nearest_index(queries[rows] - origin, references, origin, entries)
-        squared[rows] = (queries[rows] - references[index[rows]]).square_().sum(dim=1)
-    return squared, index
+    rows, entries = (QUERY_ROWS, BLOCK_ENTRIES) if cpu else (ACCELERATOR_ROWS, ACCELERATOR_ENTRIES)
+    if torch.compiler.is_compiling():  # one graph for any number of queries
+        return _nearest_of_block(queries, references, origin, entries // rows)
+    blocks = queries.split(rows)
+    step = max(1, entries // max(1, len(blocks[0])))
+    squared, index = zip(*(_nearest_of_block(block, references, origin, step) for block in blocks))
+    return torch.cat(squared), torch.cat(index)
 
 
-def _nearest_index(shifted: Tensor, references: Tensor, origin: Tensor, entries: int) -> Tensor:
-    smallest = shifted.new_full((len(shifted),), float("inf"))
-    index = torch.zeros(len(shifted), dtype=torch.long, device=shifted.device)
-    step = max(1, entries // len(shifted))
+def _nearest_of_block(queries: Tensor, references: Tensor, origin: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """`nearest` with `step` references at a time."""
+    shifted = queries - origin
+    smallest = shifted.new_full(shifted.shape[:1], float("inf"))
+    index = torch.zeros_like(smallest, dtype=torch.long)
     for start in range(0, len(references), step):
         block = references[start : start + step] - origin
         values, places = torch.addmm(block.square().sum(dim=1) / 2, shifted, block.T, alpha=-1).min(dim=1)
         closer = values < smallest
         smallest = torch.where(closer, values, smallest)
         index = torch.where(closer, places + start, index)
-    return index
+    return (queries - references[index]).square_().sum(dim=1), index

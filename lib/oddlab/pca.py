@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import scipy.linalg
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from oddlab.checks import FULL_PRECISION, NotFittedError, check_tensor
 from oddlab.dynamic_buffer import DynamicBufferModule
+from oddlab.modes import accurate, fitting, full_precision
 from oddlab.seeding import make_generator
 
 BLOCK_BYTES = 2 * 2**20
@@ -88,15 +90,17 @@ def join(a: Moments, b: Moments) -> Moments:
 def largest_eigenpairs(matrix: Tensor, k: int | None) -> tuple[Tensor, Tensor]:
     """The `k` largest eigenvalues (k,) of a symmetric `matrix` (M, M), falling, and their vectors (M, k); None is all.
 
-    They are in float64 whatever the matrix, since float32 would lose ten times more here than in making the matrix.
+    They are in float64 whatever the matrix, since float32 would lose ten times more here than in making the matrix;
+    in float32 where the device has no float64.
 
     >>> largest_eigenpairs(torch.diag(torch.tensor([1.0, 3.0, 2.0])), k=2)[0]
     tensor([3., 2.], dtype=torch.float64)
     """
-    m, precise = len(matrix), matrix.double()
+    m, precise = len(matrix), accurate(matrix)
     if k is not None and basis_size(k) <= 3 * m // 8:
-        # A tenth of what rounding has done to the matrix.
-        found = block_lanczos(precise, k, tolerance=max(0.1 * torch.finfo(matrix.dtype).eps, 1e-12))
+        # A tenth of what rounding has done to the matrix, where the precision allows it.
+        reachable = max(10 * torch.finfo(precise.dtype).eps, 1e-12)
+        found = block_lanczos(precise, k, tolerance=max(0.1 * torch.finfo(matrix.dtype).eps, reachable))
         if found is not None and all_larger_found(matrix, *found):
             return found
     if precise.device.type == "cpu":
@@ -125,7 +129,7 @@ def block_lanczos(matrix: Tensor, k: int, tolerance: float) -> tuple[Tensor, Ten
     """
     most = basis_size(k)
     keep = (k + most) // 2
-    start = torch.randn(len(matrix), BLOCK, generator=make_generator(0), dtype=matrix.dtype)
+    start = torch.randn(len(matrix), BLOCK, generator=make_generator(0), dtype=matrix.dtype, device="cpu")
     block = torch.linalg.qr(start.to(matrix.device)).Q
     basis = products = matrix.new_empty(len(matrix), 0)
     for _ in range(RESTARTS):
@@ -158,13 +162,13 @@ def all_larger_found(matrix: Tensor, values: Tensor, vectors: Tensor) -> bool:
     return not torch.linalg.cholesky_ex(left).info
 
 
-def decompose(moments: Moments, n_components: int | float) -> tuple[Tensor, Tensor]:
-    r"""The largest eigenvalues :math:`\lambda` (k,) of the scatter, falling, and their vectors as rows (k, D).
+@fitting
+def decompose(n: int, mean: Tensor, spread: Tensor, n_components: int | float) -> tuple[Tensor, Tensor]:
+    r"""The variances :math:`\lambda / (N - 1)` (k,) of :class:`Moments`, falling, and their directions as rows (k, D).
 
     While N <= D they come from the N x N products of the samples, which have the same eigenvalues.
     Raises `ValueError` if no feature varies, or if squares overflow.
     """
-    n, mean, spread = moments
     wide = n <= len(mean)
     products = gram(spread.mT) if wide else spread
     total = products.trace()
@@ -184,7 +188,7 @@ def decompose(moments: Moments, n_components: int | float) -> tuple[Tensor, Tens
     # Samples times vectors are the components times their length; QR takes it off, and fills in where it is 0.
     vectors = torch.linalg.qr(spread.mT @ vectors).Q if wide else vectors
     largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
-    return values, (vectors * largest.sign()).mT.contiguous()
+    return values / (n - 1), (vectors * largest.sign()).mT.contiguous()
 
 
 class PCA(DynamicBufferModule):
@@ -200,7 +204,8 @@ class PCA(DynamicBufferModule):
 
     Buffers: `mean` (D,), `n_samples`, and `spread`, from which `partial_fit` and `merge` go on exactly, also after a
     load: the centred samples (N, D) while N <= D, their scatter S (D, D) after that. What is derived from them is
-    stored with them: `components`, `explained_variance`, `singular_values`, `explained_variance_ratio`.
+    stored with them: `components`, `explained_variance`, `singular_values`, `explained_variance_ratio`. After
+    `partial_fit` and `merge` it is made when it is first asked for, which `torch.compile` and `torch.export` cannot do.
 
     S, or for N <= D the N x N products of the samples, is made in the samples' dtype and decomposed. That is several
     times faster than an SVD of the samples but squares: directions whose standard deviation is less than
@@ -223,45 +228,49 @@ class PCA(DynamicBufferModule):
 
     def __init__(self, n_components: int | float) -> None:
         super().__init__()
-        count = isinstance(n_components, int) and not isinstance(n_components, bool) and n_components >= 1
-        if not count and not (isinstance(n_components, float) and 0 < n_components < 1):
+        count = isinstance(n_components, Integral) and not isinstance(n_components, bool) and n_components >= 1
+        if not count and not (isinstance(n_components, Real) and 0 < n_components < 1):
             raise ValueError(
                 "n_components: expected an int of at least 1, the count, or a float above 0 and below 1, the share of "
                 f"the variance, got {n_components!r}"
             )
-        self.n_components = n_components
+        self.n_components = int(n_components) if count else float(n_components)
         for name in ("mean", "spread", "_components", "_explained_variance"):
             self.register_buffer(name, torch.empty(0))
         self.register_buffer("n_samples", torch.tensor(0))
 
+    @fitting
     def fit(self, dataset: Tensor) -> PCA:
         """Fit to `dataset` (N, D), N >= 2, instead of to what was seen before."""
         least = {"N": self._least_n(), "D": self._least_d()}
         check_tensor("dataset", dataset, "N D", at_least=least, dtypes=FULL_PRECISION)
-        moments = moments_of(dataset.detach())
-        derived = decompose(moments, self.n_components)
-        self._keep(moments)._set_derived(*derived)
+        moments = moments_of(dataset)
+        variances, components = decompose(*moments, self.n_components)
+        self._keep(moments)
+        self._explained_variance, self._components = variances, components
         return self
 
     def fit_transform(self, dataset: Tensor) -> Tensor:
         """Fit to `dataset` (N, D) and return its coordinates (N, k)."""
         return self.fit(dataset).transform(dataset)
 
+    @fitting
     def partial_fit(self, batch: Tensor) -> PCA:
         """Add the samples (N, D) of one batch, N >= 1; any split into batches ends at the components of one `fit`."""
-        seen = int(self.n_samples) > 0
-        known, least = ({"D": len(self.mean)}, {}) if seen else ({}, {"D": self._least_d()})
+        known, least = ({"D": len(self.mean)}, {}) if self.is_fitted else ({}, {"D": self._least_d()})
         check_tensor("batch", batch, "N D", exactly=known, at_least=least, dtypes=FULL_PRECISION)
-        moments = moments_of(batch.detach().to(self.mean) if seen else batch.detach())
-        return self._keep(join(self._moments(), moments) if seen else moments)
+        if not self.is_fitted:
+            return self._keep(moments_of(batch))
+        return self._keep(join(self._moments(), moments_of(batch.to(self.mean))))
 
+    @fitting
     def merge(self, other: PCA) -> PCA:
         """Add what `other` has seen, as if its samples had been given to this object; `other` stays as it is."""
         if not isinstance(other, PCA):
             raise TypeError(f"other: expected a PCA, got {type(other).__name__}")
         other._check_seen(1)
         n, mean, spread = other._moments()
-        if not int(self.n_samples):
+        if not self.is_fitted:
             if len(mean) < self._least_d():
                 raise ValueError(f"other: expected D >= {self._least_d()} features, got {len(mean)}")
             return self._keep(Moments(n, mean.clone(), spread.clone()))
@@ -269,24 +278,33 @@ class PCA(DynamicBufferModule):
             raise ValueError(f"other: expected D = {len(self.mean)} features, got {len(mean)}")
         return self._keep(join(self._moments(), Moments(n, mean.to(self.mean), spread.to(self.mean))))
 
+    @full_precision
     def transform(self, features: Tensor) -> Tensor:
         """Coordinates :math:`z` (N, k) of `features` (N, D) along the components, in their dtype."""
         components = self.components
         check_tensor("features", features, "N D", exactly={"D": len(self.mean)}, dtypes=FULL_PRECISION)
         mean, components = self.mean.to(features), components.to(features)
         rows = max(1, BLOCK_BYTES // (len(mean) * features.element_size()))
+        # A graph that is traced is one for any number of features, so these are not split into blocks.
+        blocks = [features] if torch.compiler.is_compiling() else features.split(rows)
         # The mean goes off first: far from the origin, the difference of two products would have lost the digits.
-        return torch.cat([(block - mean) @ components.mT for block in features.split(rows)])
+        return torch.cat([(block - mean) @ components.mT for block in blocks])
 
     def forward(self, features: Tensor) -> Tensor:
         """The same as `transform`."""
         return self.transform(features)
 
+    @full_precision
     def inverse_transform(self, features: Tensor) -> Tensor:
         r"""The points :math:`\hat x` (N, D) whose coordinates are `features` (N, k), in their dtype."""
         components = self.components
         check_tensor("features", features, "N k", exactly={"k": len(components)}, dtypes=FULL_PRECISION)
         return torch.addmm(self.mean.to(features), features, components.to(features))
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether any samples have been seen."""
+        return self.mean.numel() > 0
 
     @property
     def components(self) -> Tensor:
@@ -337,8 +355,4 @@ class PCA(DynamicBufferModule):
         # When it is first asked for, since a decomposition after every batch would cost more than all else.
         if not self._components.numel():
             self._check_seen(self._least_n())
-            with torch.inference_mode(False), torch.no_grad():  # kept for later calls, which may want gradients
-                self._set_derived(*decompose(self._moments(), self.n_components))
-
-    def _set_derived(self, values: Tensor, components: Tensor) -> None:
-        self._components, self._explained_variance = components, values / (self.n_samples - 1)
+            self._explained_variance, self._components = decompose(*self._moments(), self.n_components)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from oddlab.checks import NotFittedError, check_tensor
+from oddlab.checks import NotFittedError, check_int, check_tensor, values_known
 from oddlab.dynamic_buffer import DynamicBufferModule
+from oddlab.modes import fitting, full_precision
 from oddlab.seeding import make_generator
 
 TILE_ROWS = 16
@@ -26,8 +27,11 @@ def johnson_lindenstrauss_min_dim(n_samples: int, eps: float = 0.1) -> int:
 
     .. math:: k = \left\lfloor \frac{4 \ln n}{\varepsilon^2/2 - \varepsilon^3/3} \right\rfloor
 
-    A random matrix with Gaussian entries then does so with a good chance, whatever the points and their number of
-    features, which does not enter. Raises `ValueError` unless n_samples >= 1 and 0 < eps < 1.
+    For any n points of any number of features, which does not enter, there is then such a matrix: one with Gaussian
+    entries keeps a single distance but for a chance of at most :math:`2/n^2`, and so all :math:`n(n-1)/2` of them with
+    a chance of at least :math:`1/n`. That bound is a loose one: in practice nearly every draw does.
+
+    Raises `ValueError` unless n_samples >= 1 and 0 < eps < 1.
 
     Source: Dasgupta and Gupta 2003, theorem 2.1, rounded down as scikit-learn rounds it.
 
@@ -54,12 +58,13 @@ def draw_signs(n_components: int, n_features: int, generator: torch.Generator) -
     """
     size, expected = n_components * n_features, n_components * math.sqrt(n_features)
     # Eight standard deviations more than expected: that these do not reach the end has a chance below 1e-14.
-    uniform = torch.rand(math.ceil(expected + 8 * math.sqrt(expected)) + 8, dtype=torch.float64, generator=generator)
-    log_absent = torch.tensor(-1 / math.sqrt(n_features), dtype=torch.float64).log1p()
+    n_drawn = math.ceil(expected + 8 * math.sqrt(expected)) + 8
+    uniform = torch.rand(n_drawn, dtype=torch.float64, generator=generator, device="cpu")
+    log_absent = torch.tensor(-1 / math.sqrt(n_features), dtype=torch.float64, device="cpu").log1p()
     places = (uniform.neg_().log1p_() / log_absent).floor_().long().add_(1).cumsum(0) - 1
     places = places[places < size]
-    signs = torch.randint(2, places.shape, dtype=torch.int8, generator=generator) * 2 - 1
-    offsets = torch.searchsorted(places, torch.arange(0, size + 1, n_features))
+    signs = torch.randint(2, places.shape, dtype=torch.int8, generator=generator, device="cpu") * 2 - 1
+    offsets = torch.searchsorted(places, torch.arange(0, size + 1, n_features, device="cpu"))
     return offsets.int(), (places % n_features).int(), signs
 
 
@@ -104,7 +109,9 @@ def dense_matrix(offsets: Tensor, columns: Tensor, values: Tensor, n_features: i
             [ 0.,  2.,  0.]])
     """
     matrix = values.new_zeros(len(offsets) - 1, n_features)
-    rows = torch.arange(len(matrix), device=offsets.device).repeat_interleave(offsets.diff())
+    # With its size given, the result's need not be looked up in the offsets, which a traced graph cannot.
+    rows = torch.arange(len(matrix), device=offsets.device)
+    rows = rows.repeat_interleave(offsets.diff(), output_size=len(values))
     matrix[rows, columns.long()] = values
     return matrix
 
@@ -118,9 +125,9 @@ class SparseRandomProjection(DynamicBufferModule):
         0 & \text{else} \end{cases}, \qquad s = \sqrt D
 
     All entries of R are independent. A squared distance between two y is on average that between the two x, and
-    :math:`|\,\|y - y'\|^2 / \|x - x'\|^2 - 1| \le \varepsilon` for all of N points, with a good chance, if k is
-    `johnson_lindenstrauss_min_dim(N, eps)`. (That bound is proven for Gaussian entries; very sparse ones come close
-    where a difference x - x' is spread over many features, and not where it sits in a few.)
+    :math:`|\,\|y - y'\|^2 / \|x - x'\|^2 - 1| \le \varepsilon` for all of N points in most draws if k is
+    `johnson_lindenstrauss_min_dim(N, eps)`, which says what of this is proven. (It is for Gaussian entries; very sparse
+    ones come close where a difference x - x' is spread over many features, and not where it sits in a few.)
 
     Args:
         eps: by what share a squared distance may change, in (0, 1); decides k.
@@ -157,9 +164,8 @@ class SparseRandomProjection(DynamicBufferModule):
         johnson_lindenstrauss_min_dim(1, eps)  # says so at once if eps is out of range
         if random_state is not None:
             make_generator(random_state)
-        if n_components is not None and (not isinstance(n_components, int) or n_components < 1):
-            raise ValueError(f"n_components: expected None or an int of at least 1, got {n_components!r}")
-        self.eps, self.random_state, self.n_components = eps, random_state, n_components
+        self.eps, self.random_state = eps, random_state
+        self.n_components = None if n_components is None else check_int("n_components", n_components)
         self.register_buffer("offsets", torch.empty(0, dtype=torch.int32))
         self.register_buffer("columns", torch.empty(0, dtype=torch.int32))
         self.register_buffer("signs", torch.empty(0, dtype=torch.int8))
@@ -167,6 +173,7 @@ class SparseRandomProjection(DynamicBufferModule):
 
     johnson_lindenstrauss_min_dim = staticmethod(johnson_lindenstrauss_min_dim)
 
+    @fitting
     def fit(self, embedding: Tensor) -> SparseRandomProjection:
         """Draw R for points like `embedding` (N, D)."""
         check_tensor("embedding", embedding, "N D", at_least={"N": 2 if self.n_components is None else 1})
@@ -179,7 +186,8 @@ class SparseRandomProjection(DynamicBufferModule):
     def transform(self, embedding: Tensor) -> Tensor:
         """The projections (N, k) of `embedding` (N, D), in its dtype and on its device."""
         self._check_fitted()
-        check_tensor("embedding", embedding, "N D", exactly={"D": int(self.n_features)})
+        known = {"D": int(self.n_features)} if values_known(self.n_features) else {}
+        check_tensor("embedding", embedding, "N D", exactly=known)
         return self._project(embedding)
 
     def fit_transform(self, embedding: Tensor) -> Tensor:
@@ -208,15 +216,22 @@ class SparseRandomProjection(DynamicBufferModule):
             f"points: set n_components{'' if smallest > d else ' or take a larger eps'}"
         )
 
+    @full_precision
     def _project(self, x: Tensor) -> Tensor:
         offsets, columns = self.offsets.to(x.device), self.columns.to(x.device)
         d, k = x.shape[1], len(offsets) - 1
         values = self.signs.to(x) * (d**0.5 / k) ** 0.5
-        if x.device.type == "cpu":
+        if x.device.type == "cpu" and not torch.compiler.is_compiling():
             return gather_product(x, offsets, columns, values)
-        # An accelerator multiplies all the zeros faster than it looks for what is not zero.
+        # An accelerator multiplies all the zeros faster than it looks for what is not zero, and the tiles of a graph
+        # that is traced would be those of one number of points.
         return x @ dense_matrix(offsets, columns, values, d).mT
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether a matrix has been drawn."""
+        return len(self.offsets) > 0
+
     def _check_fitted(self) -> None:
-        if not len(self.offsets):
+        if not self.is_fitted:
             raise NotFittedError("SparseRandomProjection is not fitted: call fit first")

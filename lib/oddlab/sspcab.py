@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from oddlab.checks import check_tensor
+from oddlab.checks import check_int, check_tensor
+from oddlab.representation import shown_arguments
 
 
 def masked_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, dilation: int = 1) -> Tensor:
@@ -71,6 +72,9 @@ class SSPCAB(nn.Module):
     comes from means over all positions. An output is never negative: put the block after a ReLU, or it cannot reach its
     input.
 
+    It is a layer as PyTorch's are: its input has the dtype of its parameters, or that of autocast, in which its
+    products are then made.
+
     Args:
         in_channels: C.
         kernel_size: k', the side of each of the four sub-kernels, in pixels.
@@ -92,21 +96,17 @@ class SSPCAB(nn.Module):
 
     def __init__(self, in_channels: int, kernel_size: int = 1, dilation: int = 1, reduction_ratio: int = 8) -> None:
         super().__init__()
-        arguments = {
-            "in_channels": in_channels,
-            "kernel_size": kernel_size,
-            "dilation": dilation,
-            "reduction_ratio": reduction_ratio,
-        }
-        for name, value in arguments.items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}: expected an int of at least 1, got {value!r}")
-        self.in_channels, self.dilation = in_channels, dilation
+        self.in_channels = check_int("in_channels", in_channels)
+        self.kernel_size = check_int("kernel_size", kernel_size)
+        self.dilation = check_int("dilation", dilation)
+        self.reduction_ratio = check_int("reduction_ratio", reduction_ratio)
         # The layers hold their parameters, of the usual first values; the functions above apply them.
-        self.corners = nn.Conv2d(in_channels, in_channels, 2 * kernel_size)
-        squeezed = max(1, in_channels // reduction_ratio)
-        self.squeeze = nn.Linear(in_channels, squeezed, bias=False)
-        self.excite = nn.Linear(squeezed, in_channels, bias=False)
+        self.corners = nn.Conv2d(self.in_channels, self.in_channels, 2 * self.kernel_size)
+        squeezed = max(1, self.in_channels // self.reduction_ratio)
+        self.squeeze = nn.Linear(self.in_channels, squeezed, bias=False)
+        self.excite = nn.Linear(squeezed, self.in_channels, bias=False)
+
+    extra_repr = shown_arguments
 
     def forward(self, x: Tensor) -> Tensor:
         """Predict `x` (N, C, H, W) from its surroundings; the result has its shape and no negative values."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -9,11 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from oddlab.checks import check_int, check_number
 from oddlab.flow.coupling import affine_coupling
 from oddlab.flow.global_affine import initial_value, log_scale
 from oddlab.flow.householder import householder_matrix, reflect
-from oddlab.flow.invertible import Dims, InvertibleModule
+from oddlab.flow.invertible import Dims, InvertibleModule, check_batch
 from oddlab.flow.permutation import hard_permutation, orthogonalize, permutation_index, permute, soft_permutation
+from oddlab.seeding import make_generator
 
 
 class AllInOneBlock(InvertibleModule):
@@ -41,12 +44,18 @@ class AllInOneBlock(InvertibleModule):
         permute_soft: whether R is a rotation, and not a permutation; slow to make with more than 512 channels.
         learned_householder_permutation: how many reflections V has; 0 for none.
         reverse_permutation: whether :math:`P^{-1}` is applied first.
+        random_state: decides the permutation, the first reflections and the first weights of the subnet: an int, so that
+            one seed gives one block; a `torch.Generator`, which goes on, so that the blocks of a chain differ; or None
+            for PyTorch's global random state.
+
+    Input and conditions have the dtype of the parameters, as for PyTorch's layers. Under autocast the subnet computes
+    in its lower precision and all else in full: the block is then inverted to the precision of the subnet.
 
     The permutation is no parameter and is never trained. `state_dict` has the keys and shapes of FrEIA 0.2 and of
     anomalib, whose checkpoints load here, and the other way round.
 
-    Raises `ValueError` for shapes that do not agree, arguments out of range, and conditions that are missing or that
-    nobody asked for.
+    Raises `ValueError` for shapes that do not agree, NaN, arguments out of range, and conditions that are missing or
+    that nobody asked for; `TypeError` for what is no tensor of floating-point numbers.
 
     Source: Dinh et al., Real NVP (arXiv 1605.08803); Kingma and Dhariwal, Glow (arXiv 1807.03039); Sorrenson et al., GIN
     (arXiv 2001.04872); interface, constants and order of FrEIA 0.2.
@@ -72,6 +81,8 @@ class AllInOneBlock(InvertibleModule):
         permute_soft: bool = False,
         learned_householder_permutation: int = 0,
         reverse_permutation: bool = False,
+        *,
+        random_state: int | torch.Generator | None = None,
     ) -> None:
         super().__init__(dims_in, dims_c)
         channels, *rest = self.dims_in[0]
@@ -83,18 +94,15 @@ class AllInOneBlock(InvertibleModule):
             raise ValueError(
                 f"subnet_constructor: expected a function of (channels_in, channels_out), got {subnet_constructor!r}"
             )
-        if not 0 < affine_clamping < float("inf"):
-            raise ValueError(f"affine_clamping: expected a finite number above 0, got {affine_clamping!r}")
-        if not isinstance(learned_householder_permutation, int) or learned_householder_permutation < 0:
-            raise ValueError(
-                "learned_householder_permutation: expected an int of at least 0, "
-                f"got {learned_householder_permutation!r}"
-            )
         if permute_soft and channels > 512:
             warnings.warn(f"a soft permutation of {channels} channels takes long to make", stacklevel=2)
         self.in_channels, self.splits = channels, [channels - channels // 2, channels // 2]
-        self.clamp, self.gin, self.reverse_permutation = float(affine_clamping), gin_block, reverse_permutation
-        self.householder, self.activation = learned_householder_permutation, global_affine_type
+        self.affine_clamping = check_number("affine_clamping", affine_clamping, above=0)
+        self.learned_householder_permutation = check_int(
+            "learned_householder_permutation", learned_householder_permutation, least=0
+        )
+        self.gin_block, self.global_affine_type = gin_block, global_affine_type
+        self.permute_soft, self.reverse_permutation = permute_soft, reverse_permutation
 
         ones = (1, channels, *[1] * len(rest))
         start = torch.full(ones, initial_value(global_affine_init, global_affine_type))
@@ -105,9 +113,11 @@ class AllInOneBlock(InvertibleModule):
         self.global_offset = nn.Parameter(torch.zeros(ones))
 
         # Buffers, since a permutation that an optimiser has touched is none.
-        r = soft_permutation(channels) if permute_soft else hard_permutation(channels)
-        if self.householder:
-            self.vk_householder = nn.Parameter(0.2 * torch.randn(self.householder, channels))
+        generator = None if random_state is None else make_generator(random_state)
+        r = (soft_permutation if permute_soft else hard_permutation)(channels, generator).to(start.device)
+        if self.learned_householder_permutation:
+            vectors = torch.randn(self.learned_householder_permutation, channels, generator=generator, device="cpu")
+            self.vk_householder = nn.Parameter(0.2 * vectors.to(start.device))
             self.register_buffer("w_0", r)
         else:
             shape = (channels, channels, *[1] * len(rest))
@@ -116,7 +126,10 @@ class AllInOneBlock(InvertibleModule):
         self._prepare()
 
         conditions = sum(shape[0] for shape in self.dims_c)
-        self.subnet = subnet_constructor(self.splits[0] + conditions, 2 * self.splits[1])
+        with torch.random.fork_rng(devices=[], enabled=generator is not None):
+            if generator is not None:
+                torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator, device="cpu")))
+            self.subnet = subnet_constructor(self.splits[0] + conditions, 2 * self.splits[1])
 
     def forward(
         self, x: Sequence[Tensor], c: Sequence[Tensor] | None = None, rev: bool = False, jac: bool = True
@@ -145,11 +158,14 @@ class AllInOneBlock(InvertibleModule):
 
     def _affine(self, x: Tensor, a: Tensor, rev: bool = False) -> tuple[Tensor, Tensor]:
         """The coupling of the active half `x` by the subnet's output `a`, and its log-determinants (N,)."""
-        return affine_coupling(x, a, self.clamp, self.gin, rev)
+        return affine_coupling(x, a, self.affine_clamping, self.gin_block, rev)
 
     def _permute(self, x: Tensor, rev: bool = False) -> tuple[Tensor, Tensor]:
         """Global scale and offset, then P; or their inverses. Also the log-determinant of the scale, per position."""
-        logs = torch.zeros_like(self.global_scale) if self.gin else log_scale(self.global_scale, self.activation)
+        if self.gin_block:
+            logs = torch.zeros_like(self.global_scale)
+        else:
+            logs = log_scale(self.global_scale, self.global_affine_type)
         if rev:
             return (self._apply_p(x, rev=True) - self.global_offset) * torch.exp(-logs), logs.sum()
         return self._apply_p(x * torch.exp(logs) + self.global_offset), logs.sum()
@@ -163,16 +179,16 @@ class AllInOneBlock(InvertibleModule):
         return (self.w_0 @ householder_matrix(self.vk_householder)).view(-1, *self.global_scale.shape[1:])
 
     def _apply_p(self, x: Tensor, rev: bool = False) -> Tensor:
-        if not rev and self.householder:
+        if not rev and self.learned_householder_permutation:
             x = reflect(x, self.vk_householder)
         x = permute(x, self._rotation.mT if rev else self._rotation, self._index[int(rev)])
-        if rev and self.householder:
+        if rev and self.learned_householder_permutation:
             x = reflect(x, self.vk_householder, rev=True)
         return x
 
     def _prepare(self) -> None:
         """Make what R is applied by: an index if it is a permutation, which costs no product, else the rotation."""
-        r = (self.w_0 if self.householder else self.w_perm).view(self.in_channels, -1)
+        r = (self.w_0 if self.learned_householder_permutation else self.w_perm).view(self.in_channels, -1)
         self._index = permutation_index(r), permutation_index(r.mT)
         self._rotation = r if self._index[0] is not None else orthogonalize(r).to(r.dtype)
 
@@ -184,16 +200,13 @@ class AllInOneBlock(InvertibleModule):
             if len(tensors) != len(dims):
                 raise ValueError(f"{name}: expected {len(dims)} tensors of shapes {dims}, got {len(tensors)}")
             for tensor, shape in zip(tensors, dims):
-                # Positions may differ from dims_in, as convolutions allow.
-                if tensor.ndim != len(shape) + 1 or tensor.shape[1] != shape[0]:
-                    raise ValueError(
-                        f"{name}: expected shape (N, {', '.join(map(str, shape))}), got {tuple(tensor.shape)}"
-                    )
+                check_batch(name, tensor, shape, n_fixed=1)  # positions may differ from dims_in, as convolutions allow
         return x
 
     def _apply(self, fn: Callable, recurse: bool = True) -> AllInOneBlock:
         super()._apply(fn, recurse)
-        self._prepare()
+        with contextlib.suppress(ValueError):  # what `to_empty` leaves is no permutation until a checkpoint is loaded
+            self._prepare()
         return self
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors) -> None:
@@ -201,4 +214,4 @@ class AllInOneBlock(InvertibleModule):
         try:
             self._prepare()
         except ValueError as error:
-            errors.append(f"{prefix}{'w_0' if self.householder else 'w_perm'}: {error}")
+            errors.append(f"{prefix}{'w_0' if self.learned_householder_permutation else 'w_perm'}: {error}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from oddlab.modes import full_precision
+
 
 def compact_wy(v: Tensor) -> tuple[Tensor, Tensor]:
     r"""Unit vectors U (k, C) and a triangular T (k, k), with which the product of k reflections is I minus a small one.
@@ -30,6 +32,7 @@ def compact_wy(v: Tensor) -> tuple[Tensor, Tensor]:
     return u.to(v.dtype), t.to(v.dtype)
 
 
+@full_precision
 def reflect(x: Tensor, v: Tensor, rev: bool = False) -> Tensor:
     r"""The channels of `x` (N, C, ...) reflected at all `v` (k, C): Q x, or :math:`Q^\top x = Q^{-1} x` with `rev`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from abc import ABC, abstractmethod
@@ -11,10 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from oddlab.checks import check_int, check_tensor, values_checked
+from oddlab.representation import shown_arguments
 from oddlab.seeding import make_generator
 
 Dims = tuple[int, ...]
 """The shape of a tensor without its batch: (C,), (C, L), (C, H, W) or (C, D, H, W)."""
+
+AXES = {1: "C", 2: "C L", 3: "C H W", 4: "C D H W"}
+"""The names of the axes of :data:`Dims`."""
 
 
 def check_dims(name: str, dims: Iterable[Iterable[int]] | None) -> list[Dims]:
@@ -35,6 +41,17 @@ def check_dims(name: str, dims: Iterable[Iterable[int]] | None) -> list[Dims]:
     if not good:
         raise ValueError(f"{name}: expected a list of shapes without the batch, such as [(3, 32, 32)], got {dims!r}")
     return [tuple(int(size) for size in shape) for shape in checked]
+
+
+def check_batch(name: str, value: Tensor, dims: Dims, n_fixed: int) -> Tensor:
+    """Return `value` (N, ...) if it is finite and has the first `n_fixed` sizes of `dims` after the batch's; N may be 0.
+
+    >>> check_batch("x", torch.zeros(5, 3, 2), (3, 8), n_fixed=1).shape
+    torch.Size([5, 3, 2])
+    """
+    axes = AXES.get(len(dims)) or " ".join(f"D{i}" for i in range(1, len(dims) + 1))
+    exactly = dict(zip(axes.split(), dims[:n_fixed]))
+    return check_tensor(name, value, f"N {axes}", at_least={"N": 0}, exactly=exactly)
 
 
 class InvertibleModule(nn.Module, ABC):
@@ -65,6 +82,8 @@ class InvertibleModule(nn.Module, ABC):
         if not self.dims_in:
             raise ValueError("dims_in: expected the shape of at least one input, got none")
 
+    extra_repr = shown_arguments
+
     @abstractmethod
     def forward(
         self, x_or_z: Iterable[Tensor], c: Iterable[Tensor] | None = None, rev: bool = False, jac: bool = True
@@ -94,10 +113,11 @@ class SequenceINN(InvertibleModule):
     Args:
         dims: the shape of the input, without the batch.
 
-    `append` adds a module. The chain takes a tensor (or a list of one) and returns a tensor, as FrEIA's does.
+    `append` adds a module. The chain takes a tensor (or a list of one) and returns a tensor, as FrEIA's does. Input and
+    conditions have the dtype of the modules' parameters, as for PyTorch's layers.
 
-    Raises `ValueError` for a shape that is none, input of another shape, and conditions that are missing or that nobody
-    asked for.
+    Raises `ValueError` for a shape that is none, input or conditions of another shape or with NaN, and conditions that
+    are missing or that nobody asked for; `TypeError` for what is no tensor of floating-point numbers.
 
     Source: Dinh, Sohl-Dickstein, Bengio, Real NVP (arXiv 1605.08803), equations 2 and 3; interface of FrEIA 0.2.
 
@@ -123,6 +143,7 @@ class SequenceINN(InvertibleModule):
             ) from None
         self.shapes = list(self.dims_in)
         self.conditions: list[int | None] = []
+        self.condition_shapes: dict[int, Dims] = {}
         self.module_list = nn.ModuleList()
 
     def append(
@@ -136,15 +157,16 @@ class SequenceINN(InvertibleModule):
         if (cond is None) != (cond_shape is None):
             raise ValueError(f"cond, cond_shape: expected both or none, got {cond!r} and {cond_shape!r}")
         if cond is not None:
-            if isinstance(cond, bool) or not isinstance(cond, int) or cond < 0:
-                raise ValueError(f"cond: expected an int of at least 0, got {cond!r}")
-            kwargs["dims_c"] = [cond_shape]
+            cond = check_int("cond", cond, least=0)
+            (cond_shape,) = kwargs["dims_c"] = check_dims("cond_shape", [cond_shape])
         module = module_class([self.shapes[-1]], **kwargs)
         outputs = module.output_dims([self.shapes[-1]])
         if len(outputs) != 1:
             raise ValueError(f"module_class: expected a module with one output, got {len(outputs)}")
         self.module_list.append(module)
         self.conditions.append(cond)
+        if cond is not None:
+            self.condition_shapes[cond] = cond_shape
         self.shapes.append(tuple(outputs[0]))
 
     def forward(
@@ -153,19 +175,20 @@ class SequenceINN(InvertibleModule):
         """The output (N, ...) and the log-determinants (N,), through all modules, or through their inverses if `rev`."""
         if not isinstance(x_or_z, Tensor) and len(x_or_z) != 1:
             raise ValueError(f"x_or_z: expected a tensor or a list of one, got {len(x_or_z)}")
-        value = x_or_z if isinstance(x_or_z, Tensor) else x_or_z[0]
-        expected = self.shapes[-1 if rev else 0]
-        if tuple(value.shape[1:]) != expected:
-            raise ValueError(f"x_or_z: expected shape (N, {', '.join(map(str, expected))}), got {tuple(value.shape)}")
-        wanted = 1 + max((cond for cond in self.conditions if cond is not None), default=-1)
+        dims = self.shapes[-1 if rev else 0]
+        value = check_batch("x_or_z", x_or_z if isinstance(x_or_z, Tensor) else x_or_z[0], dims, len(dims))
+        wanted = 1 + max(self.condition_shapes, default=-1)
         if len(c or ()) != wanted:
             raise ValueError(f"c: expected a list of {wanted} conditions, got {len(c or ())}")
-        log_det = value.new_zeros(len(value))
+        for cond, dims in self.condition_shapes.items():
+            check_batch("c", c[cond], dims, len(dims))
+        log_det = value.new_zeros(value.shape[:1])
         steps = list(zip(self.module_list, self.conditions))
-        for module, cond in reversed(steps) if rev else steps:
-            conditions = {} if cond is None else {"c": [c[cond]]}
-            (value,), change = module([value], rev=rev, jac=jac, **conditions)
-            log_det = log_det if change is None else log_det + change  # which a module may leave out without jac
+        with contextlib.nullcontext() if torch.compiler.is_compiling() else values_checked():
+            for module, cond in reversed(steps) if rev else steps:
+                conditions = {} if cond is None else {"c": [c[cond]]}
+                (value,), change = module([value], rev=rev, jac=jac, **conditions)
+                log_det = log_det if change is None else log_det + change  # which a module may leave out without jac
         return value, log_det
 
     def output_dims(self, input_dims: list[Dims]) -> list[Dims]:
@@ -176,18 +199,20 @@ class SequenceINN(InvertibleModule):
         """Log densities (N,) of `x` (N, ...), in nats, under what becomes of a standard normal."""
         z, log_det = self(x, c)
         squared = z.flatten(1).square().sum(dim=1)
-        return log_det - 0.5 * (squared + z[0].numel() * math.log(2 * math.pi) if len(z) else squared)
+        return log_det - 0.5 * (squared + math.prod(self.shapes[-1]) * math.log(2 * math.pi))
 
     @torch.no_grad()
     def sample(
         self, n: int, c: Sequence[Tensor] | None = None, random_state: int | torch.Generator | None = None
     ) -> Tensor:
         """Draw `n` values (n, ...): a standard normal, sent backwards through the chain."""
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ValueError(f"n: expected an int of at least 1, got {n!r}")
-        like = next(self.parameters(), torch.empty(0))
-        z = torch.randn(n, *self.shapes[-1], generator=make_generator(random_state), dtype=like.dtype)
+        shape, like = (check_int("n", n), *self.shapes[-1]), next(self.parameters(), torch.empty(0))
+        z = torch.randn(shape, generator=make_generator(random_state), dtype=like.dtype, device="cpu")
         return self(z.to(like.device), c, rev=True)[0]
+
+    def extra_repr(self) -> str:
+        """The sizes that the chain was made with."""
+        return ", ".join(map(str, self.shapes[0]))
 
     def __getitem__(self, index: int) -> nn.Module:
         return self.module_list[index]

@@ -5,18 +5,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from oddlab.checks import check_int, values_known
+from oddlab.modes import accurate, full_precision
+from oddlab.seeding import make_generator
 
-def hard_permutation(n: int) -> Tensor:
-    """A random permutation as a matrix (n, n) of zeros and ones, drawn from PyTorch's global random state.
+
+def hard_permutation(n: int, random_state: int | torch.Generator | None = None) -> Tensor:
+    """A random permutation as a matrix (n, n) of zeros and ones, on the CPU.
+
+    `random_state` is an int, a `torch.Generator`, or None for PyTorch's global random state.
 
     >>> hard_permutation(5).sum(dim=0)
     tensor([1., 1., 1., 1., 1.])
     """
-    return torch.eye(n)[torch.randperm(n)]
+    generator = None if random_state is None else make_generator(random_state)
+    index = torch.randperm(check_int("n", n), generator=generator, device="cpu")
+    return torch.eye(len(index), device="cpu")[index]
 
 
-def soft_permutation(n: int) -> Tensor:
-    r"""A random rotation (n, n), uniform over SO(n): orthogonal, with determinant 1.
+def soft_permutation(n: int, random_state: int | torch.Generator | None = None) -> Tensor:
+    r"""A random rotation (n, n), uniform over SO(n): orthogonal, with determinant 1; on the CPU.
+
+    `random_state` is an int, a `torch.Generator`, or None for PyTorch's global random state.
 
     The Q of a QR decomposition of normal numbers is uniform over the orthogonal matrices once R has a positive diagonal
     (Mezzadri, math-ph/0609050); a column with the other sign turns a determinant of -1 into 1.
@@ -25,14 +35,15 @@ def soft_permutation(n: int) -> Tensor:
     >>> torch.allclose(r @ r.T, torch.eye(4), atol=1e-6), round(torch.linalg.det(r).item(), 4)
     (True, 1.0)
     """
-    q, r = torch.linalg.qr(torch.randn(n, n, dtype=torch.float64))
+    generator, n = None if random_state is None else make_generator(random_state), check_int("n", n)
+    q, r = torch.linalg.qr(torch.randn(n, n, dtype=torch.float64, generator=generator, device="cpu"))
     q = q * r.diagonal().sign()
     q[:, 0] *= torch.linalg.slogdet(q).sign
     return q.float()
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
-    r"""`matrix` (n, n), orthogonal to about 1e-7, made orthogonal to about 1e-14, in float64.
+    r"""`matrix` (n, n), orthogonal to about 1e-7, made orthogonal to about 1e-14, in float64 where the device has it.
 
     .. math:: R \leftarrow \tfrac12 R\,(3 I - R^\top R)
 
@@ -43,8 +54,9 @@ def orthogonalize(matrix: Tensor) -> Tensor:
     >>> (r.T @ r - torch.eye(4)).abs().max().item() < 1e-13
     True
     """
-    r, eye = matrix.double(), torch.eye(len(matrix), dtype=torch.float64, device=matrix.device)
-    error = (r.mT @ r - eye).abs().max().item()
+    r = accurate(matrix)
+    eye = torch.eye(len(r), dtype=r.dtype, device=r.device)
+    error = (r.mT @ r - eye).abs().max().item() if values_known(r) else 0.0
     # bfloat16 rounds to 0.004.
     if not error < 0.05:
         raise ValueError(f"matrix: expected an orthogonal one, got one whose columns are off by {error:.2g}")
@@ -54,11 +66,13 @@ def orthogonalize(matrix: Tensor) -> Tensor:
 
 
 def permutation_index(matrix: Tensor) -> Tensor | None:
-    """The index p with `matrix @ x == x[p]`, (n,), or None if `matrix` (n, n) is no permutation.
+    """The index p with `matrix @ x == x[p]`, (n,), or None if `matrix` (n, n) is no permutation or cannot be looked at.
 
     >>> permutation_index(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
     tensor([1, 0])
     """
+    if not values_known(matrix):
+        return None
     ones = matrix == 1
     hard = bool(((matrix == 0) | ones).all() and (ones.sum(dim=0) == 1).all() and (ones.sum(dim=1) == 1).all())
     return ones.int().argmax(dim=1) if hard else None
@@ -72,4 +86,9 @@ def permute(x: Tensor, matrix: Tensor, index: Tensor | None = None) -> Tensor:
     """
     if index is not None:
         return x.index_select(1, index)
+    return _product(x, matrix)
+
+
+@full_precision
+def _product(x: Tensor, matrix: Tensor) -> Tensor:
     return torch.matmul(matrix, x.flatten(2)).view(x.shape) if x.ndim > 2 else x @ matrix.mT
