@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -77,3 +79,27 @@ def test_a_small_region_counts_as_much_as_a_large_one():
 def test_pixels_that_touch_at_a_corner_are_one_region():
     weights, n = region_weights(torch.eye(3, dtype=torch.uint8))
     assert n == 1 and torch.allclose(weights.diagonal(), torch.tensor(1 / 3))
+
+
+def test_regions_do_not_reach_from_one_mask_to_the_next_and_good_masks_have_none():
+    _, masks = maps_and_masks()
+    masks[1, 2:5, 2:5] = 1  # where the first mask has a region too
+    weights, n = region_weights(masks)
+    alone = [region_weights(mask) for mask in masks]
+    assert n == sum(regions for _, regions in alone) == 5
+    assert torch.equal(weights, torch.stack([weights for weights, _ in alone])) and not weights[2].any()
+    assert weights.sum(dim=(1, 2)).tolist() == pytest.approx([2, 3, 0])
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float32])
+def test_masks_of_every_dtype_and_a_call_for_one_batch(dtype):
+    maps, masks = maps_and_masks()
+    metric = AUPRO()
+    whole = metric(maps, masks.to(dtype))
+    assert torch.equal(whole, metric.compute()) and torch.equal(whole, copy.deepcopy(metric).compute())
+    assert whole.item() == pytest.approx(by_thresholds(maps, masks, 0.3), abs=1e-6)
+
+
+def test_masks_of_other_numbers_are_refused():
+    with pytest.raises(ValueError, match="target: expected 0 and 1, got 255"):
+        AUPRO().update(torch.rand(1, 4, 4), torch.full((1, 4, 4), 255))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -10,35 +12,31 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from oddlab.checks import check_tensor
+from oddlab.curves import ScoreCounts, check_entries, gather_state, pro_area
+
+TOUCHING = np.zeros((3, 3, 3), dtype=bool)
+TOUCHING[1] = True
+"""Which pixels are of one region: all eight around, within one mask and not from one mask to the next."""
 
 
-def region_weights(mask: Tensor) -> tuple[Tensor, int]:
+def region_weights(masks: Tensor) -> tuple[Tensor, int]:
     """Weights by which each defective region counts as one, whatever its size, and the number of regions.
 
-    `mask` (H, W) of 0 and 1; a pixel of region r weighs 1 / |r|, a good one 0. Pixels that touch at a corner are of one
-    region.
+    `masks` (H, W) or (N, H, W) of 0 and 1; a pixel of region r weighs 1 / |r|, a good one 0. Pixels that touch at a
+    corner are of one region.
 
     >>> weights, n_regions = region_weights(torch.tensor([[1, 1, 0, 1]]))
     >>> weights.tolist(), n_regions
     ([[0.5, 0.5, 0.0, 1.0]], 2)
     """
-    regions, n_regions = ndimage.label(mask.cpu().numpy(), structure=np.ones((3, 3)))
-    weights = 1 / np.maximum(np.bincount(regions.ravel(), minlength=n_regions + 1), 1)
-    weights[0] = 0
-    return torch.from_numpy(weights[regions].astype(np.float32)).to(mask.device), n_regions
-
-
-def pro_curve(scores: Tensor, weights: Tensor, n_regions: int) -> tuple[Tensor, Tensor]:
-    """False positive rate and mean overlap with the regions at every threshold, both rising from 0 to 1, in float64."""
-    order = scores.argsort(descending=True)
-    scores, weights = scores[order], weights[order]
-    good = weights == 0
-    fpr = good.cumsum(0, dtype=torch.float64) / good.sum()
-    pro = weights.cumsum(0, dtype=torch.float64) / n_regions
-    # Equal scores are passed by one threshold, so only the last of them is a point of the curve.
-    last = torch.cat([scores[1:] != scores[:-1], scores.new_ones(1, dtype=torch.bool)])
-    zero = fpr.new_zeros(1)
-    return torch.cat([zero, fpr[last]]), torch.cat([zero, pro[last]])
+    stacked = masks.cpu().numpy().reshape(-1, *masks.shape[-2:])
+    with_defect = stacked.any(axis=(1, 2))
+    regions, n_regions = ndimage.label(stacked[with_defect], structure=TOUCHING)
+    weight = 1 / np.maximum(np.bincount(regions.ravel(), minlength=n_regions + 1), 1)
+    weight[0] = 0
+    weights = np.zeros(stacked.shape, dtype=np.float32)
+    weights[with_defect] = weight[regions]
+    return torch.from_numpy(weights).view(masks.shape).to(masks.device), n_regions
 
 
 class AUPRO(Metric):
@@ -49,8 +47,9 @@ class AUPRO(Metric):
         \mathrm{AUPRO} = \frac{1}{\phi} \int_0^{\phi} \mathrm{PRO} \; d\,\mathrm{FPR}
 
     with the regions R_k, the connected parts of the masks, and FPR the share of good pixels with a score of at least t.
-    Pixel AUROC counts pixels, so one large defect outweighs many small ones; here each counts the same. The curve is
-    exact: every score is a threshold.
+    Pixel AUROC counts pixels, so one large defect outweighs many small ones; here each counts the same. Every score is
+    a threshold; of more than :data:`oddlab.curves.EXACT_ENTRIES` pixels, every bin of `ScoreCounts`, which also does
+    the same without keeping the scores, as this metric does.
 
     Args:
         fpr_limit: :math:`\phi`, in (0, 1].
@@ -68,35 +67,28 @@ class AUPRO(Metric):
     """
 
     is_differentiable, higher_is_better, full_state_update = False, True, False
+    scores: list[Tensor]
+    weights: list[Tensor]
 
     def __init__(self, fpr_limit: float = 0.3) -> None:
-        super().__init__()
+        super().__init__(dist_sync_fn=gather_state)
         if not 0 < fpr_limit <= 1:
             raise ValueError(f"fpr_limit: expected a number above 0 and up to 1, got {fpr_limit!r}")
         self.fpr_limit = fpr_limit
         self.add_state("scores", default=[], dist_reduce_fx="cat")
         self.add_state("weights", default=[], dist_reduce_fx="cat")
-        self.add_state("n_regions", default=torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         check_tensor("preds", preds, "N H W")
-        if target.shape != preds.shape:
-            raise ValueError(f"target: expected the shape of preds, {tuple(preds.shape)}, got {tuple(target.shape)}")
-        for scores, mask in zip(preds, target):
-            weights, n_regions = region_weights(mask)
-            self.scores.append(scores.flatten())
-            self.weights.append(weights.flatten())
-            self.n_regions = self.n_regions + n_regions
+        check_entries("preds", preds, target)
+        self.scores.append(preds.flatten())
+        self.weights.append(region_weights(target)[0].flatten())
 
     def compute(self) -> Tensor:
         scores, weights = dim_zero_cat(self.scores), dim_zero_cat(self.weights)
-        if not self.n_regions or not (weights == 0).any():
+        counts = ScoreCounts()
+        counts.update(scores, weights > 0, weights)
+        area = pro_area(counts, fpr_limit=self.fpr_limit)
+        if math.isnan(area):
             raise ValueError("target: expected both good pixels and defects in the masks")
-        fpr, pro = pro_curve(scores, weights, int(self.n_regions))
-        inside = fpr <= self.fpr_limit
-        end = int(inside.sum())
-        if end < len(fpr):  # the curve goes straight on from its last point inside to its first outside
-            step = (self.fpr_limit - fpr[end - 1]) / (fpr[end] - fpr[end - 1])
-            pro[end] = pro[end - 1] + step * (pro[end] - pro[end - 1])
-            fpr[end] = self.fpr_limit
-        return (torch.trapezoid(pro[: end + 1], fpr[: end + 1]) / self.fpr_limit).to(scores.dtype)
+        return scores.new_tensor(area)
