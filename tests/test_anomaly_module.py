@@ -31,6 +31,13 @@ class Brightness(AnomalyModule):
         return {**batch, "anomaly_maps": brightness} if self.maps else {**batch, "pred_scores": brightness.mean(dim=(1, 2))}
 
 
+class Written(AnomalyModule):
+    """The same, as a detector is written here."""
+
+    def forward(self, images):
+        return {"anomaly_maps": 100 * images.mean(dim=1)}
+
+
 def batches(n=40, masks=True, anomalies=True, seed=0):
     g = torch.Generator().manual_seed(seed)
     items = []
@@ -107,15 +114,69 @@ def test_without_masks_there_are_image_figures_only():
     assert set(logged) == {"image_AUROC", "image_F1Score"} and module.pixel_threshold.isnan()
 
 
-def test_good_images_alone_log_nothing_and_set_the_largest_score_as_threshold():
+def test_good_images_alone_log_nothing_and_set_a_threshold_at_the_false_alarm_rate():
     module, data = Brightness(), batches(anomalies=False)
-    logged = trainer().validate(module, data, verbose=False)
-    assert logged == [{}]
-    assert module.image_threshold == expected(data)[0].max()
+    with pytest.warns(UserWarning, match="there are good images only, so AUROC and F1 are not defined"):
+        assert trainer().validate(module, data, verbose=False) == [{}]
+    peaks = expected(data)[0].flatten(1).amax(dim=1).sort().values
+    # Of 40 images the 39th: ceil(41 * 0.95) = 39.
+    assert module.image_threshold == torch.nextafter(peaks[38], torch.tensor(math.inf)) == module.pixel_threshold
+    module.false_alarm_rate = 0.5
+    trainer().validate(module, batches(), verbose=False)  # with a rate, defects do not choose
+    good = [maps.max() for maps, label in zip(*expected(batches())[:2]) if not label]
+    assert (torch.stack(good) >= module.image_threshold).float().mean() <= 0.5
+    module.false_alarm_rate = 0.01
+    with pytest.warns(UserWarning, match="20 good images cannot promise a false alarm rate of 0.01, which takes 99"):
+        trainer().validate(module, batches(), verbose=False)
+    assert module.image_threshold == math.inf
+
+
+def test_anomalous_images_alone_choose_no_threshold():
+    module = Brightness()
+    items = [item for item in batches().dataset if item["label"]]
+    with pytest.warns(UserWarning, match="no threshold is chosen, since no image is good"):
+        assert trainer().validate(module, DataLoader(items, batch_size=8), verbose=False) == [{}]
+    assert module.image_threshold.isnan()
+
+
+def test_masks_that_mark_no_pixel_and_images_without_masks_are_said():
+    items = [{**item, "mask": torch.zeros_like(item["mask"])} for item in batches().dataset]
+    with pytest.warns(UserWarning, match="the masks of 20 of 20 anomalous images mark no pixel"):
+        logged = trainer().validate(Brightness(), DataLoader(items, batch_size=8), verbose=False)[0]
+    assert set(logged) == {"image_AUROC", "image_F1Score"}
+    with pytest.warns(UserWarning, match="40 of 40 images have no mask, so there are no figures of pixels"):
+        logged = trainer().validate(Brightness(), batches(masks=False), verbose=False)[0]
+    assert set(logged) == {"image_AUROC", "image_F1Score"}
+
+
+def test_a_batch_without_labels_is_refused_by_name():
+    items = [{"image": item["image"]} for item in batches().dataset]
+    with pytest.raises(ValueError, match="batch: expected 'label'"):
+        trainer().validate(Brightness(), DataLoader(items, batch_size=8), verbose=False)
+
+
+def test_several_loaders_predict_and_are_judged_together():
+    module, first, second = Written(), batches(), batches(seed=1)
+    predicted = trainer().predict(module, [first, second])
+    assert [len(of_loader) for of_loader in predicted] == [5, 5]
+    logged = trainer().validate(module, [first, second], verbose=False)
+    maps, labels, _ = (torch.cat(pair) for pair in zip(expected(first), expected(second)))
+    found = {name.split("/")[0]: value for part in logged for name, value in part.items()}
+    assert found["image_AUROC"] == pytest.approx(roc_auc_score(labels, maps.flatten(1).amax(1)), abs=1e-6)
+    assert torch.equal(module.predict_step(next(iter(first)), 0, 1)["pred_scores"], predicted[0][0]["pred_scores"])
+
+
+def test_a_detector_that_writes_forward_alone_has_all_steps():
+    outputs = Written().validation_step({"image": torch.ones(2, 3, 4, 4)}, 0)
+    assert outputs["anomaly_maps"].shape == (2, 4, 4) and "image" in outputs
+    assert Written().test_step({"image": torch.ones(2, 3, 4, 4)}, 0)["pred_scores"].tolist() == [100.0, 100.0]
+    with pytest.raises(NotImplementedError, match=r"expected a method forward\(images\)"):
+        AnomalyModule()(torch.ones(1, 3, 4, 4))
 
 
 def test_a_test_without_validation_logs_what_needs_no_threshold():
-    logged = trainer().test(Brightness(), batches(), verbose=False)[0]
+    with pytest.warns(UserWarning, match="no validation has chosen thresholds, so there is no F1"):
+        logged = trainer().test(Brightness(), batches(), verbose=False)[0]
     assert set(logged) == {"image_AUROC", "pixel_AUROC", "pixel_AUPRO"}
 
 
@@ -134,7 +195,7 @@ def test_nothing_is_validated_before_training():
 def test_epochs_do_not_add_up():
     module, data = Brightness(), batches()
     first = trainer().validate(module, data, verbose=False)
-    assert trainer().validate(module, data, verbose=False) == first and module._outputs == []
+    assert trainer().validate(module, data, verbose=False) == first and module._evaluation.scores == []
 
 
 def test_lightning_refuses_the_old_epoch_hooks_and_ours_are_the_new_ones():
@@ -154,9 +215,6 @@ def test_steps_take_and_return_what_the_seeds_document():
     outputs = module.validation_step({"image": torch.ones(2, 3, 4, 4), "label": torch.tensor([0, 1])}, 0)
     ended = module.validation_step_end(outputs)
     assert ended["pred_scores"].tolist() == [100.0, 100.0] and "pred_scores" not in outputs
-    assert module._outputs_to_cpu([{"a": torch.ones(1)}, "path"]) == [{"a": torch.ones(1)}, "path"]
-    with pytest.raises(TypeError, match="abstract"):
-        AnomalyModule()
     with pytest.raises(ValueError, match="outputs: expected 'anomaly_maps' or 'pred_scores'"):
         module._post_process({"image": torch.ones(1)})
 

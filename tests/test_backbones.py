@@ -56,3 +56,39 @@ def test_padding_is_that_of_tensorflow(side, kernel, stride):
     total = max((result.shape[-1] - 1) * stride + kernel - side, 0)
     assert result[0, 0, 0, 0].item() == (kernel - total // 2) ** 2
     assert result[0, 0, -1, -1].item() == (kernel - (total - total // 2)) ** 2
+
+
+def test_normalization_goes_with_the_weights_however_they_come():
+    from oddlab.models.patch_features import PatchFeatures
+
+    x = torch.rand(2, 3, 64, 64)
+    by_name = PatchFeatures("efficientnet_lite0", ["blocks.2"], image_size=64)(x)
+    by_module = PatchFeatures(load_backbone("efficientnet_lite0"), ["blocks.2"], image_size=64)(x)
+    assert torch.equal(by_name, by_module)
+    own = load_backbone("resnet18", pre_trained=False)
+    assert normalization(own) == normalization("resnet18")
+    own.normalization = ((0.5,) * 3, (0.25,) * 3)
+    assert PatchFeatures(own, ["layer1"], image_size=64).pixel_std.flatten().tolist() == [0.25] * 3
+
+
+def test_a_checkpoint_of_a_torchvision_backbone_loads_without_a_download(monkeypatch, tmp_path):
+    import pytorch_lightning as pl
+
+    from oddlab import DFM
+
+    with pytest.MonkeyPatch.context() as later:  # what a download would have brought
+        later.setattr(torchvision.models, "get_model", lambda name, weights: torchvision.models.resnet18())
+        model = DFM("resnet18", ["layer1"], image_size=32, n_components=1)
+    images = torch.rand(4, 3, 32, 32)
+    model.fit_batch(images).finish_fit()
+    trainer = pl.Trainer(accelerator="cpu", logger=False)
+    trainer.strategy.connect(model)
+    trainer.save_checkpoint(tmp_path / "dfm.ckpt")
+
+    def unreachable(*args, **kwargs):
+        raise AssertionError("a download was begun")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", unreachable)
+    monkeypatch.setattr(torchvision.models._api.WeightsEnum, "get_state_dict", unreachable)
+    loaded = DFM.load_from_checkpoint(tmp_path / "dfm.ckpt", weights_only=True)
+    assert loaded.hparams["pre_trained"] and torch.equal(loaded.eval()(images)["pred_scores"], model.eval()(images)["pred_scores"])

@@ -1,4 +1,5 @@
 import hashlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -88,10 +89,10 @@ def test_a_mask_of_another_size_is_named_with_both_sizes(folder):
 
 def test_a_validation_split_is_disjoint_seeded_and_takes_of_every_kind():
     samples = [Sample(data_home() / f"{kind}{i}.png", kind) for kind in ("good", "hole") for i in range(10)]
-    first, second = split(samples, 0.5, seed=0)
+    first, second = split(samples, 0.5, random_state=0)
     assert not set(first) & set(second) and set(first) | set(second) == set(samples)
     assert [sum(s.defect == kind for s in first) for kind in ("good", "hole")] == [5, 5]
-    assert split(samples, 0.5, seed=0) == (first, second) != split(samples, 0.5, seed=1)
+    assert split(samples, 0.5, random_state=0) == (first, second) != split(samples, 0.5, random_state=1)
 
 
 def test_the_data_module_splits_shuffles_and_refuses(folder):
@@ -171,3 +172,31 @@ def test_an_interrupted_writing_leaves_no_textures(tmp_path, monkeypatch):
 def test_digits():
     images, labels = read_digits()
     assert images.shape == (1797, 1, 8, 8) and images.min() == 0 and images.max() == 1 and labels.max() == 9
+
+
+def test_kinds_of_one_image_each_are_dealt_out_to_both_parts():
+    samples = [Sample(data_home() / f"{kind}.png", f"kind {kind}") for kind in range(6)]
+    first, second = split(samples, 0.5, random_state=0)
+    assert len(first) == len(second) == 3
+
+
+def test_a_validation_set_without_images_is_said():
+    train, test = read_folder(texture_folder(), "gravel")
+    good = [sample for sample in test if not sample.label]
+    with pytest.warns(UserWarning, match="val_split: validation has no images"):
+        ImageData(train, good[:1], image_size=32, val_split=0.4)
+
+
+def test_the_order_of_training_images_is_new_in_every_epoch_and_the_same_for_any_number_of_processes():
+    train, test = read_folder(texture_folder(), "gravel")
+    data = ImageData(train[:9], test, image_size=16, batch_size=4)
+
+    def epoch(number, processes=1, rank=0):
+        data.trainer = SimpleNamespace(world_size=processes, global_rank=rank)
+        loader = data.train_dataloader()
+        loader.sampler.set_epoch(number)
+        return [path for batch in loader for path in batch["image_path"]]
+
+    whole = epoch(0)
+    assert sorted(whole) == [str(sample.image) for sample in train[:9]] and epoch(1) != whole == epoch(0)
+    assert epoch(0, 2, 0) == whole[0::2] and epoch(0, 2, 1)[:4] == whole[1::2]

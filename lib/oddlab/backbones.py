@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 import torch
 import torch.nn.functional as F
@@ -16,16 +19,35 @@ OFFLINE = "efficientnet_lite0"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
+_weights_come_later = ContextVar("weights_come_later", default=False)
+
+
+@contextlib.contextmanager
+def weights_come_later() -> Iterator[None]:
+    """Within it :func:`load_backbone` reads and downloads no weights, since a checkpoint brings them.
+
+    >>> with weights_come_later():
+    ...     net = load_backbone("resnet18")
+    """
+    token = _weights_come_later.set(True)
+    try:
+        yield
+    finally:
+        _weights_come_later.reset(token)
+
 
 class SameConv2d(nn.Conv2d):
     """A convolution whose output side is ceil(side / stride), as TensorFlow pads: the odd pixel goes right and below."""
 
     def forward(self, input: Tensor) -> Tensor:
-        padding = []
-        for side, kernel, stride in zip(input.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1]):
-            total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
-            padding += [total // 2, total - total // 2]
-        return super().forward(F.pad(input, padding) if any(padding) else input)
+        totals = []
+        for side, kernel, stride in zip(input.shape[2:], self.kernel_size, self.stride):
+            totals.append(max((math.ceil(side / stride) - 1) * stride + kernel - side, 0))
+        halves = [total // 2 for total in totals]
+        if all(total % 2 == 0 for total in totals):  # as convolutions pad by themselves, without a copy of the input
+            return F.conv2d(input, self.weight, self.bias, self.stride, halves, self.dilation, self.groups)
+        (top, left), (height, width) = halves, totals
+        return super().forward(F.pad(input, (left, width - left, top, height - top)))
 
 
 def conv_norm_act(
@@ -67,6 +89,8 @@ class EfficientNetLite0(nn.Sequential):
         >>> EfficientNetLite0()(torch.zeros(1, 3, 64, 64)).shape
         torch.Size([1, 1000])
     """
+
+    normalization = LITE_MEAN, LITE_STD
 
     def __init__(self) -> None:
         # (expansion, kernel, stride of the first, channels, how many)
@@ -120,25 +144,35 @@ def load_backbone(name: str, pre_trained: bool = True) -> nn.Module:
     >>> load_backbone("efficientnet_lite0").classifier.out_features
     1000
     """
+    pre_trained = pre_trained and not _weights_come_later.get()
     if name == OFFLINE:
         model = EfficientNetLite0()
         return (model.load_imagenet() if pre_trained else model).eval()
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         raise ValueError(f"backbone: expected {OFFLINE!r} or one of torchvision's {', '.join(known)}; got {name!r}")
+    weights = torchvision.models.get_model_weights(name).DEFAULT
     try:
-        return torchvision.models.get_model(name, weights="DEFAULT" if pre_trained else None).eval()
+        model = torchvision.models.get_model(name, weights=weights if pre_trained else None).eval()
     except (OSError, RuntimeError) as error:  # URLError is an OSError, a hash that does not match a RuntimeError
         raise RuntimeError(
             f"backbone: the ImageNet weights of {name!r} are not on this machine and cannot be downloaded ({error}); "
             f"{OFFLINE!r} needs no network, and pre_trained=False gives random weights"
         ) from error
+    transforms = weights.transforms()
+    model.normalization = tuple(transforms.mean), tuple(transforms.std)
+    return model
 
 
-def normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation, per channel, by which images in [0, 1] are normalised for the backbone `name`.
+def normalization(backbone: str | nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation, per channel, by which images in [0, 1] are normalised for `backbone`.
 
-    >>> normalization("resnet18")
-    ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    `backbone` is a name or a network. They belong to its weights: a network of :func:`load_backbone` knows them, and
+    any other one may have them as its attribute `normalization`; without that they are those of ImageNet.
+
+    >>> normalization("resnet18"), normalization(EfficientNetLite0()) == normalization("efficientnet_lite0")
+    (((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), True)
     """
-    return (LITE_MEAN, LITE_STD) if name == OFFLINE else (IMAGENET_MEAN, IMAGENET_STD)
+    if backbone == OFFLINE:
+        return EfficientNetLite0.normalization
+    return getattr(backbone, "normalization", (IMAGENET_MEAN, IMAGENET_STD))

@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from oddlab.backbones import load_backbone
-from oddlab.checks import check_tensor
+from oddlab.checks import check_tensor, values_known
+from oddlab.inference import agree, for_inference
+from oddlab.representation import shown_arguments
 
 
 class _AllCaptured(Exception):
     """Ends a forward pass whose every wanted layer has run."""
+
+
+def run_with_hooks(network: nn.Module, layers: Sequence[str], x: Tensor) -> dict[str, Tensor]:
+    """The outputs of `layers` in a forward pass of `network`, which ends after the last of them.
+
+    Raises `RuntimeError` for a layer that does not run or returns no tensor.
+
+    >>> list(run_with_hooks(nn.Sequential(nn.ReLU(), nn.Tanh()), ["0"], torch.zeros(1)))
+    ['0']
+    """
+    captured: dict[str, Tensor] = {}
+    thread = threading.get_ident()
+
+    def capture(layer: str) -> Callable:
+        def hook(module: nn.Module, args: tuple, output: Tensor) -> None:
+            # Another thread may be passing through the same network; of a layer that runs twice, the first time counts.
+            if threading.get_ident() != thread or layer in captured:
+                return
+            if not isinstance(output, Tensor):
+                raise RuntimeError(f"layers: {layer!r} returns {type(output).__name__}, expected a tensor")
+            last = len(captured) + 1 == len(layers)
+            # What comes next may change it in place, as the activations of most networks do.
+            captured[layer] = output if last else output.clone()
+            if last:
+                raise _AllCaptured
+
+        return hook
+
+    handles = [network.get_submodule(layer).register_forward_hook(capture(layer)) for layer in layers]
+    try:
+        network(x)
+    except _AllCaptured:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    if missing := [layer for layer in layers if layer not in captured]:
+        raise RuntimeError(f"layers: {', '.join(missing)} did not run in the forward pass of the backbone")
+    return {layer: captured[layer] for layer in layers}
 
 
 class FeatureExtractor(nn.Module):
@@ -21,15 +64,17 @@ class FeatureExtractor(nn.Module):
 
     .. math:: x \mapsto \{\, l : f_l(x) \mid l \in \mathrm{layers} \,\}, \qquad f_l(x): (N, C_l, H_l, W_l)
 
-    The pass stops after the last layer that is asked for, so deeper ones cost nothing.
+    The pass stops after the last layer that is asked for, so deeper ones cost nothing. A frozen network runs as
+    :func:`oddlab.inference.for_inference` prepares it, provided that the first image gets the same features from it as
+    from the network itself.
 
     Args:
         backbone: "efficientnet_lite0" (its ImageNet weights need no network), the name of a torchvision model, or any
-            `nn.Module`, which is then used as it is.
+            `nn.Module`, of which a copy is used.
         layers: names of layers, nested ones with dots ("blocks.2", "layer1.0.conv1"); the result keeps their order.
         pre_trained: whether a backbone given by name has ImageNet weights (else random ones).
-        requires_grad: whether the backbone trains. By default its parameters are frozen and it stays in evaluation
-            mode, whatever mode the extractor is put in.
+        requires_grad: whether the backbone trains; then a module is used itself, not a copy. By default its parameters
+            are frozen and it stays in evaluation mode, whatever mode the extractor is put in.
 
     Raises `ValueError` for an unknown backbone and for layers that do not exist (the error lists those that do) and
     `RuntimeError` for a layer that does not run or does not return a tensor, or for weights that cannot be downloaded.
@@ -44,6 +89,8 @@ class FeatureExtractor(nn.Module):
         [40, 24]
     """
 
+    extra_repr = shown_arguments
+
     def __init__(
         self,
         backbone: str | nn.Module,
@@ -57,9 +104,12 @@ class FeatureExtractor(nn.Module):
             raise ValueError(f"layers: expected a list of one or more different layer names, got {layers!r}")
         if not isinstance(backbone, (str, nn.Module)):
             raise TypeError(f"backbone: expected a name or an nn.Module, got {type(backbone).__name__}")
-        self.backbone = load_backbone(backbone, pre_trained) if isinstance(backbone, str) else backbone
-        self.layers = list(layers)
-        self.requires_grad = requires_grad
+        if isinstance(backbone, str):
+            backbone = load_backbone(backbone, pre_trained)
+        elif not requires_grad:
+            backbone = copy.deepcopy(backbone)
+        self.backbone = backbone
+        self.layers, self.requires_grad = list(layers), requires_grad
         known = [name for name, _ in self.backbone.named_modules() if name]
         for layer in self.layers:
             if layer not in known:
@@ -69,6 +119,7 @@ class FeatureExtractor(nn.Module):
         if not requires_grad:
             self.backbone.requires_grad_(False)
         self.train(self.training)
+        self._prepare()
 
     def train(self, mode: bool = True) -> FeatureExtractor:
         super().train(mode)
@@ -77,14 +128,24 @@ class FeatureExtractor(nn.Module):
         return self
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the backbone's weights."""
+        return next((p.dtype for p in self.backbone.parameters()), torch.get_default_dtype())
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the backbone's weights."""
+        return next((p.device for p in self.backbone.parameters()), torch.get_default_device())
+
+    @property
     def out_dims(self) -> list[int]:
         """Channels C_l of each layer, in the order of `layers`."""
-        weight = next(p for p in self.backbone.parameters() if p.ndim == 4)
+        channels = next(p for p in self.backbone.parameters() if p.ndim == 4).shape[1]
         was_training = self.backbone.training
         self.backbone.eval()
         try:
             with torch.no_grad():
-                maps = self(weight.new_zeros(1, weight.shape[1], 64, 64))
+                maps = self(torch.zeros(1, channels, 64, 64, dtype=self.dtype, device=self.device))
         finally:
             self.backbone.train(was_training)
         return [features.shape[1] for features in maps.values()]
@@ -97,35 +158,48 @@ class FeatureExtractor(nn.Module):
     def forward(self, input_tensor: Tensor) -> dict[str, Tensor]:
         """Feature maps of `input_tensor` (N, C, H, W), by layer."""
         check_tensor("input_tensor", input_tensor, "N C H W")
-        dtype = next((p.dtype for p in self.backbone.parameters()), input_tensor.dtype)
-        if input_tensor.dtype != dtype:
-            raise TypeError(f"input_tensor: expected {dtype}, as the backbone's weights, got {input_tensor.dtype}")
-        captured: dict[str, Tensor] = {}
+        if any(True for _ in self.backbone.parameters()) and input_tensor.dtype != self.dtype:
+            raise TypeError(f"input_tensor: expected {self.dtype}, as the backbone's weights, got {input_tensor.dtype}")
+        with torch.set_grad_enabled(torch.is_grad_enabled() and (self.requires_grad or input_tensor.requires_grad)):
+            if values_known(input_tensor):
+                self._look_at_fast_copy(input_tensor[:1].detach())
+            if self._fast:
+                return self._run_fast(input_tensor)
+            return run_with_hooks(self.backbone, self.layers, input_tensor)
 
-        def capture(layer: str):
-            def hook(module: nn.Module, args: tuple, output: Tensor) -> None:
-                if not isinstance(output, Tensor):
-                    raise RuntimeError(f"layers: {layer!r} returns {type(output).__name__}, expected a tensor")
-                if layer in captured:  # of a layer that runs twice, the first time counts
-                    return
-                last = len(captured) + 1 == len(self.layers)
-                # What comes next may change it in place, as the activations of most networks do.
-                captured[layer] = output if last else output.clone()
-                if last:
-                    raise _AllCaptured
+    def _run_fast(self, x: Tensor) -> dict[str, Tensor]:
+        return self._fast[0](x.contiguous(memory_format=torch.channels_last))
 
-            return hook
+    def _prepare(self) -> None:
+        """Make the fast copy from the weights that there are now."""
+        fast = None if self.requires_grad else for_inference(self.backbone, self.layers)
+        # In a list, so that it is no submodule: its weights follow from the backbone's and are not stored with them.
+        self._fast = [] if fast is None else [fast]
+        self._made_of, self._compared = self._versions(), False
 
-        # Hooks that live only as long as this call leave the backbone as it was: it can be pickled and shared.
-        handles = [self.backbone.get_submodule(layer).register_forward_hook(capture(layer)) for layer in self.layers]
-        try:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and (self.requires_grad or input_tensor.requires_grad)):
-                self.backbone(input_tensor)
-        except _AllCaptured:
-            pass
-        finally:
-            for handle in handles:
-                handle.remove()
-        if missing := [layer for layer in self.layers if layer not in captured]:
-            raise RuntimeError(f"layers: {', '.join(missing)} did not run in the forward pass of the backbone")
-        return {layer: captured[layer] for layer in self.layers}
+    def _versions(self) -> list[tuple[int, int]]:
+        """What changes when a weight of the backbone is replaced or written to."""
+        weights = (*self.backbone.parameters(), *self.backbone.buffers())
+        return [(id(weight), 0 if weight.is_inference() else weight._version) for weight in weights]
+
+    def _look_at_fast_copy(self, image: Tensor) -> None:
+        """Make the fast copy anew if weights have changed, and drop it if it does not give the features of `image`."""
+        if self._fast and self._made_of != self._versions():
+            self._prepare()
+        if self._fast and not self._compared:
+            plain = run_with_hooks(self.backbone, self.layers, image)
+            if not agree(self._run_fast(image), plain):
+                self._fast = []
+            self._compared = True
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> FeatureExtractor:
+        super()._apply(fn, recurse)
+        self._prepare()
+        return self
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_fast": []}
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        self._prepare()

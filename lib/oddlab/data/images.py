@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
 
 from oddlab.data.samples import Sample, split
+from oddlab.seeding import seed_of
 
 
 class ImageDataset(Dataset):
@@ -67,7 +70,8 @@ class ImageData(pl.LightningDataModule):
         val_split: the share of the test images, of every kind, that is set apart to validate on: thresholds are chosen
             there and judged on the rest. None validates on all test images, which is right where only measures
             without a threshold are read (AUROC, AUPRO).
-        seed: decides that split and the order of training images.
+        random_state: decides that split and the order of training images, which is new in every epoch and the same for
+            any number of processes; an int, a `torch.Generator` or None.
         num_workers: processes that load.
 
     Raises `ValueError` for a training image that is not good, for no images, and for sizes and shares out of range.
@@ -89,7 +93,7 @@ class ImageData(pl.LightningDataModule):
         image_size: int = 224,
         batch_size: int = 32,
         val_split: float | None = 0.5,
-        seed: int = 0,
+        random_state: int | torch.Generator | None = 0,
         num_workers: int = 0,
     ) -> None:
         super().__init__()
@@ -101,15 +105,19 @@ class ImageData(pl.LightningDataModule):
             raise ValueError(f"image_size, batch_size: expected at least 1, got {image_size} and {batch_size}")
         if val_split is not None and not 0 < val_split < 1:
             raise ValueError(f"val_split: expected None or a number between 0 and 1, got {val_split!r}")
-        val, test = (test, test) if val_split is None else split(test, val_split, seed)
+        self.seed = seed_of(random_state)
+        val, test = (test, test) if val_split is None else split(test, val_split, self.seed)
+        if len({sample.label for sample in val}) < 2:
+            warnings.warn(f"val_split: validation has no {'defects' if val else 'images'}, out of few test images", stacklevel=2)
         self.train_set, self.val_set, self.test_set = (ImageDataset(s, image_size) for s in (train, val, test))
-        self.batch_size, self.seed, self.num_workers = batch_size, seed, num_workers
+        self.batch_size, self.num_workers = batch_size, num_workers
 
     def _loader(self, dataset: ImageDataset, **kwargs) -> DataLoader:
         return DataLoader(dataset, batch_size=self.batch_size, num_workers=self.num_workers, **kwargs)
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader(self.train_set, shuffle=True, generator=torch.Generator().manual_seed(self.seed))
+        processes, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        return self._loader(self.train_set, sampler=DistributedSampler(self.train_set, processes, rank, seed=self.seed))
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(self.val_set)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
+
+from oddlab.seeding import seed_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -79,12 +84,12 @@ def _mask_of(image: Path, folder: Path) -> Path | None:
 
 
 def read_magnetic_tiles(
-    root: str | Path, *, train_share: float = 0.8, seed: int = 0
+    root: str | Path, *, train_share: float = 0.8, random_state: int | torch.Generator | None = 0
 ) -> tuple[list[Sample], list[Sample]]:
     """Training and test images of the magnetic tile set (Huang et al. 2020) in its own layout.
 
     `root` holds MT_Free, MT_Blowhole, MT_Break, MT_Crack, MT_Fray and MT_Uneven, each with Imgs/*.jpg and the mask of
-    each image as a png of the same stem. `train_share` of MT_Free, drawn by `seed`, is to train; the rest and all
+    each image as a png of the same stem. `train_share` of MT_Free, drawn by `random_state`, is to train; the rest and all
     defects are to test.
     """
     root = Path(root).expanduser()
@@ -102,21 +107,34 @@ def read_magnetic_tiles(
                 good.append(Sample(image))
             else:
                 bad.append(Sample(image, kind.name.removeprefix("MT_").lower(), image.with_suffix(".png")))
-    train, rest = split(good, train_share, seed)
+    train, rest = split(good, train_share, random_state)
     return train, rest + bad
 
 
-def split(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Two disjoint parts of `samples`, the first with `share` of every kind of defect, drawn by `seed`.
+def split(
+    samples: Sequence[Sample], share: float, random_state: int | torch.Generator | None
+) -> tuple[list[Sample], list[Sample]]:
+    """Two disjoint parts of `samples`, the first with `share` of the good ones and of every kind of defect.
 
-    >>> a, b = split([Sample(Path(f"{i}.png")) for i in range(10)], share=0.8, seed=0)
+    What rounding takes from one kind of defect it gives to the next, so that both parts get defects, however few images
+    a kind has. `random_state` decides which images they are: an int, a `torch.Generator` or None.
+
+    >>> a, b = split([Sample(Path(f"{i}.png")) for i in range(10)], share=0.8, random_state=0)
     >>> len(a), len(b)
     (8, 2)
     """
+    seed = seed_of(random_state)
     first, second = [], []
+    defects = taken = 0
     for kind in sorted({sample.defect for sample in samples}):
         of_kind = [sample for sample in samples if sample.defect == kind]
-        drawn = set(random.Random(f"{seed} {kind}").sample(range(len(of_kind)), round(share * len(of_kind))))
+        if kind == "good":
+            n_first = round(share * len(of_kind))
+        else:
+            defects += len(of_kind)
+            n_first = math.floor(share * defects + 0.5) - taken
+            taken += n_first
+        drawn = set(random.Random(f"{seed} {kind}").sample(range(len(of_kind)), n_first))
         for i, sample in enumerate(of_kind):
             (first if i in drawn else second).append(sample)
     return first, second

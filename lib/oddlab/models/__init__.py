@@ -5,10 +5,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "dfkde": ["DFKDE", "DFKDEModel"],
-        "dfm": ["DFM", "DFMModel"],
-        "fastflow": ["FastFlow", "FastFlowModel"],
-        "padim": ["PaDiM", "PaDiMModel"],
-        "patchcore": ["PatchCore", "PatchCoreModel"],
+        "dfkde": ["DFKDE"],
+        "dfm": ["DFM"],
+        "fastflow": ["FastFlow"],
+        "padim": ["PaDiM"],
+        "patchcore": ["PatchCore"],
     },
 )

@@ -3,64 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from oddlab.backbones import OFFLINE
-from oddlab.blur import GaussianBlur2d
-from oddlab.models.one_pass import CollectingModel, OnePassModule
-from oddlab.models.patch_features import PatchFeatures, anomaly_map
+from oddlab.models.one_pass import CollectingDetector
+from oddlab.models.patch_features import PatchFeatures, anomaly_map, smoothing
 from oddlab.pca import PCA
 
 SCORES = ("fre", "nll")
 
 
-class DFMModel(CollectingModel):
-    """The network of :class:`DFM`, for use without Lightning: `fit_batch` on good images, then `finish_fit`."""
-
-    def __init__(
-        self,
-        backbone: str | nn.Module = OFFLINE,
-        layers: Sequence[str] = ("blocks.12",),
-        pre_trained: bool = True,
-        *,
-        image_size: int = 224,
-        n_components: int | float = 0.97,
-        score: str = "fre",
-        sigma: float = 4.0,
-    ) -> None:
-        super().__init__()
-        if score not in SCORES:
-            raise ValueError(f"score: expected 'fre' or 'nll', got {score!r}")
-        self.features = PatchFeatures(backbone, layers, pre_trained, image_size=image_size)
-        self.pca = PCA(n_components)
-        self.blur = GaussianBlur2d(None, sigma, channels=1)
-        self.score = score
-
-    def embed(self, images: Tensor) -> Tensor:
-        """All features (N, D h w) of images (N, 3, S, S) in [0, 1], as one vector each."""
-        return self.features(images).flatten(1)
-
-    def fit(self, features: Tensor) -> None:
-        """Fit the components."""
-        self.pca.fit(features)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Anomaly maps (N, S, S) and scores (N,) of images (N, 3, S, S)."""
-        features = self.embed(images)
-        components = self.pca.transform(features)
-        squared = (features - self.pca.inverse_transform(components)).square()
-        by_position = squared.view(len(images), -1, *self.features.grid).sum(dim=1)
-        maps = anomaly_map(by_position, self.features.image_size, self.blur)
-        if self.score == "fre":
-            return maps, squared.sum(dim=1)
-        variance = self.pca.explained_variance
-        return maps, 0.5 * (components.square() / variance + torch.log(2 * torch.pi * variance)).sum(dim=1)
-
-
-class DFM(OnePassModule):
+class DFM(CollectingDetector):
     r"""Deep feature modelling: call an image anomalous whose features good images' principal components do not rebuild.
 
     .. math::
@@ -74,13 +29,15 @@ class DFM(OnePassModule):
     reconstruction error at every position, enlarged and blurred, whichever the score.
 
     Args:
-        backbone: a name for `load_backbone`, or a module.
+        backbone: a name for `load_backbone`, or a module, of which a copy is used.
         layers: the layers whose features are joined.
         pre_trained: whether the backbone has ImageNet weights.
         image_size: S, the side in pixels of the images, which are (N, 3, S, S) in [0, 1].
         n_components: k, or the share of the variance that k components must keep.
         score: "fre" or "nll".
-        sigma: of the blur of the maps, in pixels of the image.
+        sigma: of the blur of the maps, in pixels of the image; 0 for none.
+
+    Called on images it returns `anomaly_maps` (N, S, S) and `pred_scores` (N,).
 
     Raises `ValueError` for images of another size and arguments out of range, `NotFittedError` before a fit.
 
@@ -89,10 +46,9 @@ class DFM(OnePassModule):
 
     Example:
         >>> model = DFM(image_size=64)
-        >>> model.model.fit_batch(torch.rand(12, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
-        >>> model.model.finish_fit()
-        >>> maps, scores = model(torch.zeros(2, 3, 64, 64))
-        >>> maps.shape, scores.shape
+        >>> images = torch.rand(12, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        >>> found = model.fit_batch(images).finish_fit()(torch.zeros(2, 3, 64, 64))
+        >>> found["anomaly_maps"].shape, found["pred_scores"].shape
         (torch.Size([2, 64, 64]), torch.Size([2]))
     """
 
@@ -108,19 +64,35 @@ class DFM(OnePassModule):
         sigma: float = 4.0,
     ) -> None:
         super().__init__()
-        layers = list(layers)
-        # A module cannot be stored in a checkpoint's hyperparameters; a name can, and then `load_from_checkpoint` works.
-        self.save_hyperparameters(ignore=["backbone"] if isinstance(backbone, nn.Module) else None)
-        self.model = DFMModel(
-            backbone,
-            layers,
-            pre_trained,
-            image_size=image_size,
-            n_components=n_components,
-            score=score,
-            sigma=sigma,
-        )
+        self.keep_arguments(locals())
+        if score not in SCORES:
+            raise ValueError(f"score: expected 'fre' or 'nll', got {score!r}")
+        self.features = PatchFeatures(backbone, layers, pre_trained, image_size=image_size)
+        self.pca = PCA(n_components)
+        self.blur = smoothing(sigma)
+        self.score = score
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
-        maps, scores = self(batch["image"])
-        return {**batch, "anomaly_maps": maps, "pred_scores": scores}
+    @property
+    def is_fitted(self) -> bool:
+        return self.pca.is_fitted
+
+    def embed(self, images: Tensor) -> Tensor:
+        """All features (N, D h w) of images (N, 3, S, S) in [0, 1], as one vector each."""
+        return self.features(images).flatten(1)
+
+    def fit_features(self, features: Tensor) -> None:
+        """Fit the components to `features` (N, D h w)."""
+        self.pca.fit(features)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Maps (N, S, S) and scores (N,) of images (N, 3, S, S)."""
+        features = self.embed(images)
+        components = self.pca.transform(features)
+        squared = (features - self.pca.inverse_transform(components)).square()
+        by_position = squared.unflatten(1, (-1, *self.features.grid)).sum(dim=1)
+        maps = anomaly_map(by_position, self.features.image_size, self.blur)
+        if self.score == "fre":
+            return {"anomaly_maps": maps, "pred_scores": squared.sum(dim=1)}
+        variance = self.pca.explained_variance.to(features)
+        scores = 0.5 * (components.square() / variance + torch.log(2 * torch.pi * variance)).sum(dim=1)
+        return {"anomaly_maps": maps, "pred_scores": scores}

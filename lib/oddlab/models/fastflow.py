@@ -10,11 +10,21 @@ from torch import Tensor, nn
 
 from oddlab.anomaly_module import AnomalyModule
 from oddlab.backbones import OFFLINE
-from oddlab.blur import GaussianBlur2d
-from oddlab.checks import NotFittedError
-from oddlab.dynamic_buffer import DynamicBufferModule
+from oddlab.checks import NotFittedError, check_int, check_number
 from oddlab.flow import AllInOneBlock, SequenceINN
-from oddlab.models.patch_features import PatchFeatures, anomaly_map
+from oddlab.gaussian import MultiVariateGaussian
+from oddlab.models.feature_cache import FeatureCache
+from oddlab.models.patch_features import PatchFeatures, enlarge, smoothing
+from oddlab.models.place_whitening import PlaceWhitening, join_processes
+from oddlab.modes import fitting
+from oddlab.processes import gather, own_samples
+from oddlab.seeding import seed_of
+
+
+LAYERS = ("blocks.4", "blocks.7", "blocks.10")
+
+CLAMPING = 0.5
+"""The largest absolute log-scale of a block, which bounds what a flow can make of places unlike any it was trained on."""
 
 
 def convolutions(kernel_size: int, hidden_ratio: float) -> Callable[[int, int], nn.Module]:
@@ -43,82 +53,9 @@ def convolutional_flow(shape: tuple[int, ...], flow_steps: int, hidden_ratio: fl
     """
     flow = SequenceINN(*shape)
     for step in range(flow_steps):
-        flow.append(AllInOneBlock, subnet_constructor=convolutions(1 if step % 2 else 3, hidden_ratio))
+        subnet = convolutions(1 if step % 2 else 3, hidden_ratio)
+        flow.append(AllInOneBlock, subnet_constructor=subnet, affine_clamping=CLAMPING)
     return flow
-
-
-class FastFlowModel(DynamicBufferModule):
-    """The network of :class:`FastFlow`, for use without Lightning: `standardize`, then train on its `loss`."""
-
-    def __init__(
-        self,
-        backbone: str | nn.Module = OFFLINE,
-        layers: Sequence[str] = ("blocks.4", "blocks.10"),
-        pre_trained: bool = True,
-        *,
-        image_size: int = 224,
-        flow_steps: int = 8,
-        hidden_ratio: float = 1.0,
-        noise: float = 0.5,
-        sigma: float = 4.0,
-    ) -> None:
-        super().__init__()
-        if not isinstance(flow_steps, int) or flow_steps < 1:
-            raise ValueError(f"flow_steps: expected an int of at least 1, got {flow_steps!r}")
-        if not 0 < hidden_ratio < float("inf"):
-            raise ValueError(f"hidden_ratio: expected a finite number above 0, got {hidden_ratio!r}")
-        if not 0 <= noise < float("inf"):
-            raise ValueError(f"noise: expected a finite number of at least 0, got {noise!r}")
-        self.features = PatchFeatures(backbone, layers, pre_trained, image_size=image_size)
-        self.flows = nn.ModuleList(
-            convolutional_flow(shape, flow_steps, hidden_ratio) for shape in self.features.shapes
-        )
-        self.noise = noise
-        self.blur = GaussianBlur2d(None, sigma, channels=1)
-        self.register_buffer("mean", torch.empty(0))
-        self.register_buffer("std", torch.empty(0))
-
-    @torch.no_grad()
-    def standardize(self, batches: Iterable[Tensor]) -> None:
-        """Take the mean and standard deviation of every channel from good images (N, 3, S, S), in batches."""
-        count, total, squares = 0, 0.0, 0.0
-        for images in batches:
-            maps = [features.double() for features in self.features.maps(images)]
-            count += len(images)
-            total = total + torch.cat([features.mean(dim=(2, 3)).sum(dim=0) for features in maps])
-            squares = squares + torch.cat([features.square().mean(dim=(2, 3)).sum(dim=0) for features in maps])
-        if not count:
-            raise ValueError("batches: expected at least one batch of images, got none")
-        mean = total / count
-        # A channel that is constant, as one that a ReLU has closed, stays at 0.
-        std = (squares / count - mean.square()).clamp_min(1e-12).sqrt()
-        self.mean, self.std = mean.to(images.dtype), std.to(images.dtype)
-
-    def embed(self, images: Tensor) -> list[Tensor]:
-        """The standardized map (N, C, H, W) of each layer for images (N, 3, S, S) in [0, 1]."""
-        if not len(self.std):
-            raise NotFittedError("FastFlow knows no mean and standard deviation: fit it, or call standardize, first")
-        maps = self.features.maps(images)
-        sizes = [features.shape[1] for features in maps]
-        scales = zip(self.mean.view(-1, 1, 1).split(sizes), self.std.view(-1, 1, 1).split(sizes))
-        return [(features - mean) / std for features, (mean, std) in zip(maps, scales)]
-
-    def loss(self, images: Tensor) -> Tensor:
-        """Minus the log-likelihood of good images with noise on their features, per dimension, mean of the layers."""
-        losses = []
-        for flow, features in zip(self.flows, self.embed(images)):
-            noisy = features + self.noise * torch.randn_like(features)
-            losses.append(-flow.log_prob(noisy).mean() / features[0].numel())
-        return torch.stack(losses).mean()
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Anomaly maps (N, S, S) and scores (N,) of images (N, 3, S, S)."""
-        maps = []
-        for flow, features in zip(self.flows, self.embed(images)):
-            energy = 0.5 * flow(features)[0].square().mean(dim=1)
-            maps.append(anomaly_map(energy, self.features.image_size, nn.Identity()))
-        sharp = torch.stack(maps).mean(dim=0)
-        return self.blur(sharp.unsqueeze(1)).squeeze(1), sharp.flatten(1).amax(dim=1)
 
 
 class FastFlow(AnomalyModule):
@@ -126,87 +63,169 @@ class FastFlow(AnomalyModule):
 
     .. math::
         \mathcal L = -\frac1L \sum_l \frac{1}{C_l H_l W_l} \log p_l(\phi_l + \epsilon), \qquad
-        A_{uv} = G_\sigma * \frac1L \sum_l \frac{1}{2 C_l} \sum_c z_{l,cuv}^2, \qquad z_l = f_l(\phi_l)
+        A_{uv} = G_\sigma * \frac{1}{2 \sum_l C_l} \sum_l \sum_c z_{l,cuv}^2, \qquad z_l = f_l(\phi_l)
 
-    with :math:`\phi_l` the features of layer l, standardized by channel; :math:`f_l` a chain of `AllInOneBlock`, whose
-    subnets are convolutions; and :math:`\epsilon` normal noise, of `noise` standard deviations, while it trains. A few
-    hundred maps have thousands of dimensions, and without the noise the flow learns them by heart. Scores are the
-    largest values of the enlarged maps before the blur.
+    with :math:`\phi_l` the features of layer l, whitened at every place by those of the good images (`PlaceWhitening`);
+    :math:`f_l` a chain of `AllInOneBlock`, whose subnets are convolutions; and :math:`\epsilon` normal noise, of `noise` standard deviations, while it trains. A few
+    hundred maps have thousands of dimensions, and without the noise the flow overfits them. Scores are the largest
+    values of the enlarged maps before the blur.
 
     Args:
-        backbone: a name for `load_backbone`, or a module.
+        backbone: a name for `load_backbone`, or a module, of which a copy is used.
         layers: the layers that get a flow each.
         pre_trained: whether the backbone has ImageNet weights.
         image_size: S, the side in pixels of the images, which are (N, 3, S, S) in [0, 1].
         flow_steps: how many blocks each flow has.
         hidden_ratio: channels between the convolutions of a subnet, as a share of those that enter it.
-        noise: the standard deviation of the noise, in those of each channel.
-        sigma: of the blur, in pixels of the image.
+        noise: the standard deviation of the noise, in those of the whitened features.
+        sigma: of the blur, in pixels of the image; 0 for none.
         learning_rate: of Adam.
+        random_state: decides the first weights and the noise; an int, a `torch.Generator` or None.
 
-    It trains for as many epochs as the trainer says; 20 are enough for the default textures. Weights and noise are drawn
-    from PyTorch's global random state, as `pytorch_lightning.seed_everything` sets it.
+    It trains for as many epochs as the trainer says; 20 are enough for the default textures. The features of a training
+    image are computed once, as long as all of them fit into :data:`oddlab.models.feature_cache.CACHE_BYTES`. Several
+    processes train the flow that one process would with as many times the batch size.
+
+    Called on images it returns `anomaly_maps` (N, S, S) and `pred_scores` (N,).
 
     Raises `ValueError` for images of another size and arguments out of range, `NotFittedError` before a fit.
 
     Source: Yu et al., FastFlow (arXiv 2111.07677). There features are standardized over each image by a LayerNorm with
-    weights that train, which lets the loss fall for nothing, since its Jacobian is not counted; here over the good
-    images, once. Noise against learning by heart is as in Kim et al., SoftFlow (arXiv 2006.04604).
+    weights that train, which lets the loss fall for nothing, since its Jacobian is not counted; here they are whitened
+    by the good images, once. Noise against overfitting is as in Kim et al., SoftFlow (arXiv 2006.04604).
 
     Example:
         >>> model = FastFlow(image_size=64, flow_steps=2)
         >>> images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-        >>> model.model.standardize([images])
-        >>> model.model.loss(images).backward()
-        >>> maps, scores = model(images)
-        >>> maps.shape, scores.shape
+        >>> model.standardize([images]).loss(images).backward()
+        >>> found = model(images)
+        >>> found["anomaly_maps"].shape, found["pred_scores"].shape
         (torch.Size([4, 64, 64]), torch.Size([4]))
     """
 
     def __init__(
         self,
         backbone: str | nn.Module = OFFLINE,
-        layers: Sequence[str] = ("blocks.4", "blocks.10"),
+        layers: Sequence[str] = LAYERS,
         pre_trained: bool = True,
         *,
         image_size: int = 224,
-        flow_steps: int = 8,
+        flow_steps: int = 4,
         hidden_ratio: float = 1.0,
         noise: float = 0.5,
         sigma: float = 4.0,
         learning_rate: float = 2e-3,
+        random_state: int | torch.Generator | None = 0,
     ) -> None:
         super().__init__()
-        layers = list(layers)
-        if not 0 < learning_rate < float("inf"):
-            raise ValueError(f"learning_rate: expected a finite number above 0, got {learning_rate!r}")
-        # A module cannot be stored in a checkpoint's hyperparameters; a name can, and then `load_from_checkpoint` works.
-        self.save_hyperparameters(ignore=["backbone"] if isinstance(backbone, nn.Module) else None)
-        self.learning_rate = learning_rate
-        self.model = FastFlowModel(
-            backbone,
-            layers,
-            pre_trained,
-            image_size=image_size,
-            flow_steps=flow_steps,
-            hidden_ratio=hidden_ratio,
-            noise=noise,
-            sigma=sigma,
-        )
+        self.keep_arguments(locals())
+        check_int("flow_steps", flow_steps)
+        check_number("hidden_ratio", hidden_ratio, above=0)
+        self.noise = check_number("noise", noise)
+        self.learning_rate = check_number("learning_rate", learning_rate, above=0)
+        self.seed = seed_of(random_state)
+        self.features = PatchFeatures(backbone, layers, pre_trained, image_size=image_size)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            flows = [convolutional_flow(shape, flow_steps, hidden_ratio) for shape in self.features.shapes]
+        self.flows = nn.ModuleList(flows)
+        self.blur = smoothing(sigma)
+        self.whitenings = nn.ModuleList(PlaceWhitening() for _ in self.features.shapes)
+        self._cache: FeatureCache | None = None
+        self._drawn = 0
+
+    @property
+    def is_fitted(self) -> bool:
+        return all(whitening.is_fitted for whitening in self.whitenings)
+
+    @fitting
+    def standardize(self, batches: Iterable[Tensor]) -> FastFlow:
+        """Take the mean and covariance of the channels at every place from good images (N, 3, S, S), in batches."""
+        seen = [MultiVariateGaussian(c, h * w).to(self.features.pixel_mean) for c, h, w in self.features.shapes]
+        for images in batches:
+            for gaussian, maps in zip(seen, self._maps(images)):
+                gaussian.partial_fit(maps)
+        for gaussian, whitening in zip(seen, self.whitenings):
+            join_processes(gaussian)
+            if int(gaussian.n_samples) < 2:
+                raise ValueError(f"batches: expected at least two images, got {int(gaussian.n_samples)}")
+            whitening.fit(gaussian)
+        return self
+
+    def embed(self, images: Tensor) -> list[Tensor]:
+        """The whitened map (N, C, H, W) of each layer for images (N, 3, S, S) in [0, 1]."""
+        if not self.is_fitted:
+            raise NotFittedError("FastFlow knows no mean and covariance: fit it, or call standardize, first")
+        return [whitening(maps.to(whitening.mean)) for whitening, maps in zip(self.whitenings, self._maps(images))]
+
+    def losses(self, images: Tensor, rows: Iterable[int]) -> Tensor:
+        """Minus the log-likelihood (N,) of good images per dimension, mean of the layers, with noise on their features.
+
+        The noise of an image follows from its number in `rows` alone, so that it does not matter which process draws it.
+        """
+        generator = torch.Generator(images.device)
+        features = self.embed(images)
+        noise = [torch.empty_like(maps) for maps in features]
+        for i, row in enumerate(rows):
+            generator.manual_seed(self.seed + row)
+            for maps in noise:
+                maps[i].normal_(generator=generator)
+        of_layers = [
+            -flow.log_prob(maps + self.noise * drawn) / maps[0].numel()
+            for flow, maps, drawn in zip(self.flows, features, noise)
+        ]
+        return torch.stack(of_layers).mean(dim=0)
+
+    def loss(self, images: Tensor) -> Tensor:
+        """The mean of `losses` over good images (N, 3, S, S), with new noise at every call; a scalar."""
+        rows = range(self._drawn, self._drawn + len(images))
+        self._drawn += len(images)
+        return self.losses(images, rows).mean()
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Maps (N, S, S) and scores (N,) of images (N, 3, S, S)."""
+        energies = [0.5 * flow(maps)[0].square().sum(dim=1) for flow, maps in zip(self.flows, self.embed(images))]
+        enlarged = [enlarge(energy.to(images), self.features.image_size) for energy in energies]
+        sharp = torch.stack(enlarged).sum(dim=0) / self.features.n_features
+        return {"anomaly_maps": self.blur(sharp.unsqueeze(1)).squeeze(1), "pred_scores": sharp.flatten(1).amax(dim=1)}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.model.flows.parameters(), lr=self.learning_rate, weight_decay=1e-5)
+        return torch.optim.Adam(self.flows.parameters(), lr=self.learning_rate, weight_decay=1e-5)
 
     def on_train_start(self) -> None:
+        self._cache = FeatureCache(self.features.maps)
         # Once: a fit that goes on, or starts from a checkpoint, goes on with the features that the flows know.
-        if not len(self.model.std):
-            self.model.standardize(batch["image"].to(self.device) for batch in self.trainer.train_dataloader)
+        if not self.is_fitted:
+            self.standardize(self._own_images())
+
+    def on_train_epoch_start(self) -> None:
+        self._left = own_samples(self.trainer.train_dataloader)
+
+    def on_train_end(self) -> None:
+        self._cache = None
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        loss = self.model.loss(batch["image"])
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["image"]))
+        images = batch["image"]
+        counted = len(images) if self._left is None else min(len(images), self._left)
+        if self._left is not None:
+            self._left -= counted
+        # Numbers of the images in the batch that all processes make up together.
+        places = range(self.global_rank, self.trainer.world_size * len(images), self.trainer.world_size)
+        losses = self.losses(images, [2**20 * self.global_step + place for place in places])
+        # DDP takes the mean over processes, and the last of them may have fewer images or none.
+        total = sum(int(n) for n in gather(torch.tensor(counted)))
+        loss = losses[:counted].sum() * self.trainer.world_size / total
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
         return loss
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
-        maps, scores = self(batch["image"])
-        return {**batch, "anomaly_maps": maps, "pred_scores": scores}
+    def _maps(self, images: Tensor) -> list[Tensor]:
+        return self.features.maps(images) if self._cache is None else self._cache(images)
+
+    def _own_images(self) -> Iterable[Tensor]:
+        """The training images of this process, in batches, without those that a sampler repeats at the end."""
+        left = own_samples(self.trainer.train_dataloader)
+        for batch in self.trainer.train_dataloader:
+            images = batch["image"][:left].to(self.device)
+            left = None if left is None else left - len(images)
+            if len(images):
+                yield images

@@ -3,67 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from oddlab.backbones import OFFLINE
-from oddlab.blur import GaussianBlur2d
+from oddlab.checks import check_int
 from oddlab.gaussian import MultiVariateGaussian
-from oddlab.models.one_pass import OnePassModule
-from oddlab.models.patch_features import PatchFeatures, anomaly_map
+from oddlab.models.one_pass import OnePassDetector
+from oddlab.models.patch_features import PatchFeatures, anomaly_map, smoothing
+from oddlab.models.place_whitening import join_processes
+from oddlab.modes import fitting
+from oddlab.seeding import make_generator
 
 
-class PaDiMModel(nn.Module):
-    """The network of :class:`PaDiM`, for use without Lightning: `fit_batch` on good images, then call it on others."""
-
-    def __init__(
-        self,
-        backbone: str | nn.Module = OFFLINE,
-        layers: Sequence[str] = ("blocks.4", "blocks.10"),
-        pre_trained: bool = True,
-        *,
-        image_size: int = 224,
-        n_features: int | None = None,
-        sigma: float = 4.0,
-        ridge: float = 0.01,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        self.features = PatchFeatures(backbone, layers, pre_trained, image_size=image_size)
-        total = self.features.n_features
-        if n_features is not None and not 1 <= n_features <= total:
-            raise ValueError(f"n_features: expected None or 1 to {total}, the channels of {list(layers)}, got {n_features}")
-        order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
-        self.register_buffer("index", order[:n_features].sort().values)
-        height, width = self.features.grid
-        self.gaussian = MultiVariateGaussian(len(self.index), height * width, ridge=ridge)
-        self.blur = GaussianBlur2d(None, sigma, channels=1)
-
-    def embed(self, images: Tensor) -> Tensor:
-        """Features (N, D, h, w) of images (N, 3, S, S) in [0, 1]: the layers side by side, on the finest grid."""
-        stacked = self.features(images)
-        return stacked if len(self.index) == stacked.shape[1] else stacked[:, self.index]
-
-    def reset(self) -> None:
-        """Forget all images."""
-        self.gaussian.reset()
-
-    def fit_batch(self, images: Tensor) -> None:
-        """Add good images (N, 3, S, S) to what the Gaussians have seen."""
-        self.gaussian.partial_fit(self.embed(images))
-
-    def finish_fit(self) -> None:
-        """Nothing is left to do: the Gaussians are up to date after every batch."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Anomaly maps (N, S, S) of images (N, 3, S, S): distances in standard deviations, enlarged and blurred."""
-        distances = self.gaussian.mahalanobis(self.embed(images))
-        return anomaly_map(distances, self.features.image_size, self.blur)
-
-
-class PaDiM(OnePassModule):
+class PaDiM(OnePassDetector):
     r"""Patch distribution modelling: fit one Gaussian per position, call far away what is anomalous.
 
     .. math::
@@ -73,13 +27,16 @@ class PaDiM(OnePassModule):
     over the good images, batch by batch; nothing is trained, and one epoch ends it whatever the trainer says.
 
     Args:
-        backbone: a name for `load_backbone`, or a module.
+        backbone: a name for `load_backbone`, or a module, of which a copy is used.
         layers: the layers whose features are joined.
         pre_trained: whether the backbone has ImageNet weights.
         image_size: S, the side in pixels of the images, which are (N, 3, S, S) in [0, 1].
-        n_features: how many of the features are kept, drawn at random by `seed`; None keeps all.
-        sigma: of the blur, in pixels of the image.
+        n_features: how many of the features are kept, drawn at random; None keeps all.
+        sigma: of the blur, in pixels of the image; 0 for none.
         ridge: of the Gaussians, in units of the mean variance of their features.
+        random_state: decides which features are kept; an int, a `torch.Generator` or None.
+
+    Called on images it returns `anomaly_maps` (N, S, S) in standard deviations and `pred_scores` (N,), their maxima.
 
     Raises `ValueError` for images of another size and fewer than two training images, `NotFittedError` before a fit.
 
@@ -88,10 +45,12 @@ class PaDiM(OnePassModule):
     Example:
         >>> model = PaDiM(image_size=64)
         >>> for images in torch.rand(4, 8, 3, 64, 64, generator=torch.Generator().manual_seed(0)):
-        ...     model.model.fit_batch(images)
-        >>> model(images).shape
+        ...     _ = model.fit_batch(images)
+        >>> model.finish_fit()(images)["anomaly_maps"].shape
         torch.Size([8, 64, 64])
     """
+
+    index: Tensor
 
     def __init__(
         self,
@@ -103,22 +62,46 @@ class PaDiM(OnePassModule):
         n_features: int | None = None,
         sigma: float = 4.0,
         ridge: float = 0.01,
-        seed: int = 0,
+        random_state: int | torch.Generator | None = 0,
     ) -> None:
         super().__init__()
-        layers = list(layers)
-        # A module cannot be stored in a checkpoint's hyperparameters; a name can, and then `load_from_checkpoint` works.
-        self.save_hyperparameters(ignore=["backbone"] if isinstance(backbone, nn.Module) else None)
-        self.model = PaDiMModel(
-            backbone,
-            layers,
-            pre_trained,
-            image_size=image_size,
-            n_features=n_features,
-            sigma=sigma,
-            ridge=ridge,
-            seed=seed,
-        )
+        self.keep_arguments(locals())
+        self.features = PatchFeatures(backbone, layers, pre_trained, image_size=image_size)
+        total = self.features.n_features
+        if n_features is not None and check_int("n_features", n_features) > total:
+            raise ValueError(f"n_features: expected None or 1 to {total}, the channels of {list(layers)}, got {n_features}")
+        order = torch.randperm(total, generator=make_generator(random_state), device="cpu")
+        self.register_buffer("index", order[:n_features].sort().values)
+        height, width = self.features.grid
+        self.gaussian = MultiVariateGaussian(len(self.index), height * width, ridge=ridge)
+        self.blur = smoothing(sigma)
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
-        return {**batch, "anomaly_maps": self(batch["image"])}
+    @property
+    def is_fitted(self) -> bool:
+        return self.gaussian.is_fitted
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Features (N, D, h, w) of images (N, 3, S, S) in [0, 1]: the layers side by side, on the finest grid."""
+        stacked = self.features(images)
+        return stacked if len(self.index) == stacked.shape[1] else stacked[:, self.index]
+
+    def reset(self) -> None:
+        self.gaussian.reset()
+
+    @fitting
+    def fit_batch(self, images: Tensor) -> PaDiM:
+        """Add good images (N, 3, S, S) to what the Gaussians have seen; they are up to date after every batch."""
+        self.gaussian.partial_fit(self.embed(images))
+        return self
+
+    @fitting
+    def finish_fit(self) -> PaDiM:
+        """Join what the Gaussians of all processes have seen; in a single process nothing is left to do."""
+        join_processes(self.gaussian)
+        return self
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Maps (N, S, S): distances in standard deviations, enlarged and blurred; and scores (N,), their maxima."""
+        distances = self.gaussian.mahalanobis(self.embed(images))
+        maps = anomaly_map(distances, self.features.image_size, self.blur)
+        return {"anomaly_maps": maps, "pred_scores": maps.flatten(1).amax(dim=1)}

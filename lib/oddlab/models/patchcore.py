@@ -3,97 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from oddlab.backbones import OFFLINE
-from oddlab.blur import GaussianBlur2d
-from oddlab.checks import NotFittedError
+from oddlab.checks import NotFittedError, check_int
 from oddlab.coreset import farthest_first, share_of
-from oddlab.models.one_pass import CollectingModel, OnePassModule
-from oddlab.models.patch_features import PatchFeatures, anomaly_map
+from oddlab.models.one_pass import CollectingDetector
+from oddlab.models.patch_features import PatchFeatures, anomaly_map, smoothing
 from oddlab.neighbors import nearest
 from oddlab.seeding import make_generator
 
 
-class PatchCoreModel(CollectingModel):
-    """The network of :class:`PatchCore`, for use without Lightning.
-
-    `fit_batch` on good images and then `finish_fit`; done once more, it adds to the bank that there is. `bank` is
-    (K, D).
-    """
-
-    def __init__(
-        self,
-        backbone: str | nn.Module = OFFLINE,
-        layers: Sequence[str] = ("blocks.4", "blocks.10"),
-        pre_trained: bool = True,
-        *,
-        image_size: int = 224,
-        sampling_ratio: float = 0.1,
-        n_neighbors: int = 9,
-        sigma: float = 4.0,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        share_of(1, sampling_ratio)
-        if not isinstance(n_neighbors, int) or n_neighbors < 1:
-            raise ValueError(f"n_neighbors: expected an int of at least 1, got {n_neighbors!r}")
-        self.features = PatchFeatures(
-            backbone, layers, pre_trained, image_size=image_size, pool=3, mode="bilinear"
-        )
-        self.blur = GaussianBlur2d(None, sigma, channels=1)
-        self.sampling_ratio, self.n_neighbors, self.seed = sampling_ratio, n_neighbors, seed
-        self.register_buffer("bank", torch.empty(0))
-
-    def embed(self, images: Tensor) -> Tensor:
-        """Patches (N h w, D) of images (N, 3, S, S) in [0, 1], each the mean of the 3 x 3 around it."""
-        return self.features(images).permute(0, 2, 3, 1).flatten(0, 2)
-
-    def reset(self) -> None:
-        """Forget all images, and the bank."""
-        super().reset()
-        self.bank = self.bank.new_empty(0)
-
-    def fit(self, patches: Tensor) -> None:
-        """Add to the bank a share of `patches` (N, D), those that are farthest from it and from each other."""
-        n_picks, known = share_of(len(patches), self.sampling_ratio), len(self.bank)
-        if known:
-            patches = torch.cat([self.bank.to(patches), patches])
-            centers = torch.arange(known)
-        else:
-            centers = torch.randint(len(patches), (1,), generator=make_generator(self.seed))
-            n_picks -= 1
-        centers = centers.to(patches.device)
-        picks, _ = farthest_first(patches, centers, n_picks)
-        self.bank = patches[torch.cat([centers, picks])]
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Anomaly maps (N, S, S) and scores (N,) of images (N, 3, S, S)."""
-        if not len(self.bank):
-            raise NotFittedError("PatchCore has an empty memory bank: call fit_batch and finish_fit first")
-        patches = self.embed(images)
-        squared, index = nearest(patches, self.bank, self.bank[0])
-        distances, index = squared.sqrt_().view(len(images), -1), index.view(len(images), -1)
-        maps = anomaly_map(distances.view(-1, *self.features.grid), self.features.image_size, self.blur)
-        return maps, self._score(patches.view(len(images), -1, patches.shape[1]), distances, index)
-
-    def _score(self, patches: Tensor, distances: Tensor, index: Tensor) -> Tensor:
-        """Scores (N,) from patches (N, P, D), their distances to the bank and the rows that are nearest, both (N, P)."""
-        score, farthest = distances.max(dim=1)
-        count = min(self.n_neighbors, len(self.bank))
-        if count == 1:
-            return score
-        image = torch.arange(len(patches), device=patches.device)
-        patch, row = patches[image, farthest], self.bank[index[image, farthest]]
-        around = torch.cdist(row, self.bank).topk(count, largest=False).indices
-        away = (patch.unsqueeze(1) - self.bank[around]).square().sum(dim=2).sqrt()
-        return score * (1 - torch.exp(score - torch.logsumexp(away, dim=1)))
-
-
-class PatchCore(OnePassModule):
+class PatchCore(CollectingDetector):
     r"""Call a patch anomalous that is far from every good patch: keep a coreset of them, and look up the nearest.
 
     .. math::
@@ -106,17 +29,19 @@ class PatchCore(OnePassModule):
     Maps are the distances, enlarged and blurred. Fitting is one pass over the good images; nothing is trained.
 
     Args:
-        backbone: a name for `load_backbone`, or a module.
+        backbone: a name for `load_backbone`, or a module, of which a copy is used.
         layers: the layers whose features are joined, the coarser brought to the finest grid bilinearly.
         pre_trained: whether the backbone has ImageNet weights.
         image_size: S, the side in pixels of the images, which are (N, 3, S, S) in [0, 1].
         sampling_ratio: the share of the good patches that the bank keeps, chosen as by `KCenterGreedy`.
         n_neighbors: b; 1 leaves the scores as the largest distances.
-        sigma: of the blur, in pixels of the image.
-        seed: decides the first patch of the bank.
+        sigma: of the blur, in pixels of the image; 0 for none.
+        random_state: decides the first patch of the bank; an int, a `torch.Generator` or None.
 
-    To add to an existing bank, call `model.fit_batch` on more good images and `model.finish_fit`: what is there stays,
-    and of the new patches those are added that are farthest from it.
+    To add to an existing bank, call `fit_batch` on more good images and then `finish_fit`: what is there stays, and of
+    the new patches those are added that are farthest from it. `bank` is (K, D).
+
+    Called on images it returns `anomaly_maps` (N, S, S) and `pred_scores` (N,).
 
     Raises `ValueError` for images of another size and arguments out of range, `NotFittedError` before a fit.
 
@@ -125,14 +50,14 @@ class PatchCore(OnePassModule):
     Example:
         >>> model = PatchCore(image_size=64, sampling_ratio=0.05)
         >>> images = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-        >>> model.model.fit_batch(images)
-        >>> model.model.finish_fit()
-        >>> model.model.bank.shape
+        >>> model.fit_batch(images).finish_fit().bank.shape
         torch.Size([25, 152])
-        >>> maps, scores = model(images)
-        >>> maps.shape, scores.shape
+        >>> found = model(images)
+        >>> found["anomaly_maps"].shape, found["pred_scores"].shape
         (torch.Size([8, 64, 64]), torch.Size([8]))
     """
+
+    bank: Tensor
 
     def __init__(
         self,
@@ -144,23 +69,62 @@ class PatchCore(OnePassModule):
         sampling_ratio: float = 0.1,
         n_neighbors: int = 9,
         sigma: float = 4.0,
-        seed: int = 0,
+        random_state: int | torch.Generator | None = 0,
     ) -> None:
         super().__init__()
-        layers = list(layers)
-        # A module cannot be stored in a checkpoint's hyperparameters; a name can, and then `load_from_checkpoint` works.
-        self.save_hyperparameters(ignore=["backbone"] if isinstance(backbone, nn.Module) else None)
-        self.model = PatchCoreModel(
-            backbone,
-            layers,
-            pre_trained,
-            image_size=image_size,
-            sampling_ratio=sampling_ratio,
-            n_neighbors=n_neighbors,
-            sigma=sigma,
-            seed=seed,
-        )
+        self.keep_arguments(locals())
+        share_of(1, sampling_ratio)
+        self.features = PatchFeatures(backbone, layers, pre_trained, image_size=image_size, pool=3, mode="bilinear")
+        self.blur = smoothing(sigma)
+        self.sampling_ratio, self.n_neighbors = sampling_ratio, check_int("n_neighbors", n_neighbors)
+        self.random_state = random_state
+        self.register_buffer("bank", torch.empty(0))
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
-        maps, scores = self(batch["image"])
-        return {**batch, "anomaly_maps": maps, "pred_scores": scores}
+    @property
+    def is_fitted(self) -> bool:
+        return len(self.bank) > 0
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Patches (N, h w, D) of images (N, 3, S, S) in [0, 1], each the mean of the 3 x 3 around it."""
+        return self.features(images).flatten(2).mT
+
+    def reset(self) -> None:
+        """Forget all images, and the bank."""
+        super().reset()
+        self.bank = self.bank.new_empty(0)
+
+    def fit_features(self, features: Tensor) -> None:
+        """Add to the bank a share of the patches (N, P, D), those that are farthest from it and from each other."""
+        patches = features.flatten(0, 1)
+        n_picks, known = share_of(len(patches), self.sampling_ratio), len(self.bank)
+        if known:
+            patches = torch.cat([self.bank.to(patches), patches])
+            centers = torch.arange(known)
+        else:
+            centers = torch.randint(len(patches), (1,), generator=make_generator(self.random_state))
+            n_picks -= 1
+        centers = centers.to(patches.device)
+        picks, _ = farthest_first(patches, centers, n_picks)
+        self.bank = patches[torch.cat([centers, picks])]
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Maps (N, S, S) and scores (N,) of images (N, 3, S, S)."""
+        if not self.is_fitted:
+            raise NotFittedError("PatchCore has an empty memory bank: call fit_batch and finish_fit first")
+        patches, bank = self.embed(images), self.bank.to(images)
+        squared, index = nearest(patches.flatten(0, 1), bank, bank[0])
+        distances, index = squared.sqrt().view(patches.shape[:2]), index.view(patches.shape[:2])
+        maps = anomaly_map(distances.unflatten(1, self.features.grid), self.features.image_size, self.blur)
+        return {"anomaly_maps": maps, "pred_scores": self._score(patches, distances, index, bank)}
+
+    def _score(self, patches: Tensor, distances: Tensor, index: Tensor, bank: Tensor) -> Tensor:
+        """Scores (N,) from patches (N, P, D), their distances to the bank and the rows that are nearest, both (N, P)."""
+        score, farthest = distances.max(dim=1)
+        count = min(self.n_neighbors, len(bank))
+        if count == 1:
+            return score
+        image = torch.arange(patches.shape[0], device=patches.device)
+        patch, row = patches[image, farthest], bank[index[image, farthest]]
+        around = torch.cdist(row, bank).topk(count, largest=False).indices
+        away = (patch.unsqueeze(1) - bank[around]).square().sum(dim=2).sqrt()
+        return score * (1 - torch.exp(score - torch.logsumexp(away, dim=1)))
