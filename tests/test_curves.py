@@ -80,8 +80,9 @@ def test_figures_are_those_of_scikit_learn(name, limit, dtype, monkeypatch):
     assert f1_at(counts, threshold) == reached
     if limit == 2**24:
         assert threshold == max(expected, key=expected.get)
+    one_entry = 1e-12 if limit == 2**24 else 2e-3  # of few, all that are in the threshold's bin weigh more
     for t in (*scores[:20].tolist(), -math.inf, math.inf, 0.1):
-        assert f1_at(counts, t) == pytest.approx(f1_score(target, scores >= t), abs=max(close, 2e-3 * (limit < 2**24)))
+        assert f1_at(counts, t) == pytest.approx(f1_score(target, scores >= t), abs=one_entry)
 
 
 @pytest.mark.parametrize("limit", [0.05, 0.3, 1.0])
@@ -119,7 +120,8 @@ def test_ties_and_batches(entries, batches, in_bins):
 
 @given(few_levels, few_levels)
 def test_merged_counts_are_those_of_all_entries(first, second):
-    parts = [(torch.tensor([float(s) for s, _ in part]), torch.tensor([t for _, t in part])) for part in (first, second)]
+    parts = [tuple(torch.tensor(values) for values in zip(*part)) for part in (first, second)]
+    parts = [(scores.float(), target) for scores, target in parts]
     together = counted(*(torch.cat(both) for both in zip(*parts)))
     one, other = (counted(*part) for part in parts)
     auroc(other)  # counted before it is merged
@@ -171,7 +173,8 @@ def test_only_what_is_not_counted_yet_is_kept(monkeypatch):
 
 def test_one_class_alone():
     scores = torch.tensor([1.0, 2.0, 3.0])
-    empty, good, anomalous = ScoreCounts(), counted(scores, torch.zeros(3)), counted(scores, torch.ones(3), torch.ones(3))
+    empty, good = ScoreCounts(), counted(scores, torch.zeros(3))
+    anomalous = counted(scores, torch.ones(3), torch.ones(3))
     for counts in (empty, good, anomalous):
         assert math.isnan(auroc(counts)) and math.isnan(pro_area(counts))
     for counts in (empty, good):
@@ -211,11 +214,11 @@ def test_what_is_changed_after_an_update_does_not_count():
 
 
 REFUSED = {
-    "NaN": (lambda c: c.update(torch.tensor([1.0, math.nan]), torch.zeros(2)), "scores: expected numbers, got 1 NaN of 2"),
-    "whole numbers": (lambda c: c.update(torch.arange(2), torch.zeros(2)), "scores: expected a floating-point .* int64"),
+    "NaN": (lambda c: c.update(torch.tensor([1, math.nan]), torch.zeros(2)), "scores: expected numbers, got 1 NaN"),
+    "whole numbers": (lambda c: c.update(torch.arange(2), torch.zeros(2)), "scores: expected a floating-.* int64"),
     "no tensor": (lambda c: c.update([1.0], torch.zeros(1)), "scores: expected a floating-point tensor, got list"),
     "a mask of 255": (lambda c: c.update(torch.ones(1), torch.tensor([255])), "target: expected 0 and 1, got 255"),
-    "shape": (lambda c: c.update(torch.ones(2), torch.ones(3)), r"target: expected the shape of scores, \(2,\), got \(3,\)"),
+    "shape": (lambda c: c.update(torch.ones(2), torch.ones(3)), r"target: .* of scores, \(2,\), got \(3,\)"),
     "weights": (lambda c: c.update(torch.ones(2), torch.ones(2), torch.ones(1)), r"weights: .* \(2,\), got \(1,\)"),
     "threshold": (lambda c: f1_at(c, math.nan), "threshold: expected a number, got nan"),
     "limit": (lambda c: pro_area(c, fpr_limit=0.0), "fpr_limit: expected .* got 0.0"),

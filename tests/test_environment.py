@@ -1,11 +1,15 @@
 """The two ways to install oddlab ask for the same."""
 
+import ast
+import importlib
 import re
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+import oddlab
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,3 +45,12 @@ def test_no_package_host_is_named_and_no_lock_file_is_kept(project):
     files = [ROOT / name for name in ("pyproject.toml", "environment.yml", "README.md", ".ci/run", "data/README.md")]
     assert not [file.name for file in files if hosts.search(file.read_text())]
     assert "uv.lock" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_editors_and_type_checkers_find_what_can_be_imported():
+    package = Path(oddlab.__file__).parent
+    stub = ast.parse((package / "__init__.pyi").read_text())
+    named = {alias.asname: node.module for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert set(named) == set(oddlab.__all__) and (package / "py.typed").is_file()
+    for name, module in named.items():
+        assert getattr(importlib.import_module(module), name) is getattr(oddlab, name)

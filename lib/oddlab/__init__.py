@@ -28,4 +28,4 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "sspcab": ["SSPCAB"],
     },
 )
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -29,8 +29,9 @@ class ScoreCounts:
     as it was counted. Bins do not depend on the data, so counts of several processes add up.
 
     Counts lie in the memory of the CPU, in less than 1 GB for float32 scores and 1.5 GB for float64: of at most
-    `EXACT_ENTRIES` entries that are not yet counted, and 12 to 36 bytes for each bin that occurs, of which there are
-    65,536 between a power of two and the next. Only scores of all magnitudes that float32 has would take more, 2.6 GB.
+    `EXACT_ENTRIES` entries (or one larger batch) that are not counted yet, and 12 to 36 bytes for each bin that occurs,
+    of which there are 65,536 between a power of two and the next. Only scores of all magnitudes that float32 has would
+    take more, 2.6 GB.
 
     `update(scores, target, weights=None)` takes floating-point scores of any shape, of which only NaN is refused, and
     a target of that shape of 0 (good) and 1 (anomalous). `weights`, of that shape, are those of `region_weights`, which
@@ -52,8 +53,8 @@ class ScoreCounts:
     def update(self, scores: Tensor, target: Tensor, weights: Tensor | None = None) -> None:
         """Add entries."""
         check_entries("scores", scores, target)
-        if weights is not None and weights.shape != scores.shape:
-            raise ValueError(f"weights: expected the shape of scores, {tuple(scores.shape)}, got {tuple(weights.shape)}")
+        if weights is not None:
+            check_shape("weights", weights, "scores", scores)
         scores = scores.detach().flatten()
         values = (scores.float() if scores.element_size() < 4 else scores).cpu().numpy()
         anomalous = target.detach().flatten().bool().cpu().numpy()
@@ -143,13 +144,19 @@ class Tally:
         return from_each_up[np.searchsorted(self.scores, thresholds, side)]
 
 
+def check_shape(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
+    """Raise `ValueError` unless the shapes are the same."""
+    if tensor.shape != other.shape:
+        expected = f"the shape of {other_name}, {tuple(other.shape)}"
+        raise ValueError(f"{name}: expected {expected}, got {tuple(tensor.shape)}")
+
+
 def check_entries(name: str, scores: Tensor, target: Tensor) -> None:
-    """Raise `TypeError` or `ValueError` unless `scores` are floating-point without NaN, and `target` 0 and 1 for each."""
+    """Raise `TypeError` or `ValueError` unless `scores` are floating-point without NaN and `target` 0 or 1 for each."""
     if not isinstance(scores, Tensor) or not scores.is_floating_point():
         got = str(scores.dtype).removeprefix("torch.") if isinstance(scores, Tensor) else type(scores).__name__
         raise TypeError(f"{name}: expected a floating-point tensor, got {got}")
-    if target.shape != scores.shape:
-        raise ValueError(f"target: expected the shape of {name}, {tuple(scores.shape)}, got {tuple(target.shape)}")
+    check_shape("target", target, name, scores)
     if scores.numel() and scores.max().isnan():
         raise ValueError(f"{name}: expected numbers, got {int(scores.isnan().sum())} NaN of {scores.numel()}")
     if target.dtype != torch.bool and not ((target == 0) | (target == 1)).all():
@@ -157,7 +164,7 @@ def check_entries(name: str, scores: Tensor, target: Tensor) -> None:
 
 
 def lower_edges(scores: np.ndarray) -> np.ndarray:
-    """Lower edge of the bin of each score: the largest number of :data:`BIN_BITS` bits of mantissa that is not above it.
+    """Lower edge of each score's bin: the largest number of :data:`BIN_BITS` bits of mantissa that is not above it.
 
     >>> lower_edges(np.float32([0.0, 1.5, 1.50001, -1.50001])).tolist()
     [0.0, 1.5, 1.5, -1.5000152587890625]
@@ -236,7 +243,10 @@ def f1_at(counts: ScoreCounts, threshold: float) -> float:
 
 
 def f1_scores(counts: ScoreCounts, thresholds: np.ndarray) -> np.ndarray:
-    r"""F1 of the decision :math:`s \ge t` at each threshold, :math:`2\,\mathrm{TP} / (2\,\mathrm{TP}+\mathrm{FP}+\mathrm{FN})`."""
+    r"""F1 of the decision :math:`s \ge t` at each threshold.
+
+    .. math:: F_1 = \frac{2\,\mathrm{TP}}{2\,\mathrm{TP}+\mathrm{FP}+\mathrm{FN}}
+    """
     found = counts.anomalous.at_least(thresholds)
     anomalous = counts.anomalous.sums.sum()
     if not anomalous:
@@ -245,7 +255,7 @@ def f1_scores(counts: ScoreCounts, thresholds: np.ndarray) -> np.ndarray:
 
 
 def area(good: Tally, found: Tally, limit: float) -> float:
-    """Area under the share of `found` over that of `good`, as the threshold falls, up to a share of `limit`, over it."""
+    """Area under the share of `found` over that of `good`, for falling thresholds, up to a share of `limit`, over it."""
     if not len(good.scores) or not len(found.scores):
         return math.nan
     # Between two scores of `found` the curve is level: its corners are just above each of these scores and at it.
