@@ -199,7 +199,7 @@ def wrong(act: Callable[[torch.device], list[Tensor]]) -> str:
     for result, other in zip(results, expected):
         if not isinstance(result, There):
             return f"a result of shape {tuple(result.shape)} is on the CPU"
-        if not torch.allclose(result.here, other, rtol=1e-4, atol=1e-5):
+        if not torch.allclose(result.here, other, rtol=1e-4, atol=1e-4):
             return f"{result} instead of {other}"
     return ""
 

@@ -255,7 +255,7 @@ def f1_scores(counts: ScoreCounts, thresholds: np.ndarray) -> np.ndarray:
 
 
 def area(good: Tally, found: Tally, limit: float) -> float:
-    """Area under the share of `found` over that of `good`, for falling thresholds, up to a share of `limit`, over it."""
+    """Area under the share of `found` over that of `good`, up to a share of `limit`, divided by it."""
     if not len(good.scores) or not len(found.scores):
         return math.nan
     # Between two scores of `found` the curve is level: its corners are just above each of these scores and at it.
