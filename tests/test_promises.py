@@ -310,6 +310,7 @@ PARTS = {
         make=lambda: FeatureExtractor("efficientnet_lite0", ["blocks.1", "stem"]),
         shape=(2, 3, 32, 32),
         argument="input_tensor",
+        layer=True,
         calls={"forward": lambda part, x: part(x), "out_dims": lambda part, x: torch.tensor(part.out_dims).to(x)},
         refused={
             "layer": (

@@ -21,7 +21,7 @@ def test_every_notebook_is_in_the_table_of_parts():
     assert listed == sorted(str(path.relative_to(ROOT)) for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
 
-@pytest.mark.parametrize("name", ["detection", "speed", "detectors", "moons", "notebooks"])
+@pytest.mark.parametrize("name", ["detection", "speed", "detectors", "figures", "moons", "notebooks"])
 def test_the_figures_are_those_that_the_benchmarks_wrote(name):
     assert f"<!-- {name} -->\n{readme.tables()[name]}\n<!-- /{name} -->" in README
 

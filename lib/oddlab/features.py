@@ -177,10 +177,10 @@ class FeatureExtractor(nn.Module):
         self._fast = [] if fast is None else [fast]
         self._made_of, self._compared = self._versions(), False
 
-    def _versions(self) -> list[tuple[int, int]]:
-        """What changes when a weight of the backbone is replaced or written to."""
+    def _versions(self) -> list[tuple]:
+        """What changes when a weight of the backbone is replaced, written to, or moved."""
         weights = (*self.backbone.parameters(), *self.backbone.buffers())
-        return [(id(weight), 0 if weight.is_inference() else weight._version) for weight in weights]
+        return [(id(w), 0 if w.is_inference() else w._version, w.dtype, w.device) for w in weights]
 
     def _look_at_fast_copy(self, image: Tensor) -> None:
         """Make the fast copy anew if weights have changed, and drop it if it does not give the features of `image`."""
@@ -194,7 +194,8 @@ class FeatureExtractor(nn.Module):
 
     def _apply(self, fn: Callable, recurse: bool = True) -> FeatureExtractor:
         super()._apply(fn, recurse)
-        self._prepare()
+        if self._made_of != self._versions():
+            self._prepare()
         return self
 
     def __getstate__(self) -> dict:

@@ -1,6 +1,6 @@
 """Whole detectors beside anomalib's: the same backbone with the same weights and the same images, fit and predict.
 
-What is timed begins with images in memory and ends with a score for each test image, or for FastFlow with the trained
+What is timed begins with images in memory and a detector that is not fitted, and ends with a score for each test image, or for FastFlow with the trained
 flow. Each runs the backbone in its own way: ours as `FeatureExtractor` does, anomalib's as the network is. "limit" is
 the backbone alone, run in our way.
 """
@@ -72,27 +72,28 @@ def detector(
     pool = {} if ratio is None else {"pool": 3, "mode": "bilinear"}
     features = PatchFeatures("efficientnet_lite0", LAYERS, image_size=side, **pool).to(device)
 
+    model = make("efficientnet_lite0", LAYERS, image_size=side, **options).to(device)
+    names = {"layers": ["layer1", "layer2"], "backbone": "resnet18", "pre_trained": False}
+    theirs = (PadimModel(**names, n_features=100) if ratio is None else PatchcoreModel(**names)).to(device)
+    theirs.feature_extractor, theirs.layers = Layers(features), LAYERS
+    if ratio is None:
+        theirs.idx = torch.arange(features.n_features)
+
     def ours() -> Tensor:
-        model = make("efficientnet_lite0", LAYERS, image_size=side, **options).to(device)
-        model.features = features
+        model.reset()
         for batch in train.split(BATCH):
             model.fit_batch(batch)
         model.finish_fit()
         return scores(model, test)
 
     def anomalib() -> Tensor:
-        names = {"layers": ["layer1", "layer2"], "backbone": "resnet18", "pre_trained": False}
-        model = PadimModel(**names, n_features=100) if ratio is None else PatchcoreModel(**names)
-        model.feature_extractor, model.layers = Layers(features), LAYERS
-        if ratio is None:
-            model.idx = torch.arange(features.n_features)
-        model.to(device).train()
+        theirs.train()
         for batch in train.split(BATCH):
-            model(batch)
+            theirs(batch)
         torch.manual_seed(0)
         with quiet():
-            model.fit() if ratio is None else model.subsample_embedding(ratio)
-        return scores(model, test)
+            theirs.fit() if ratio is None else theirs.subsample_embedding(ratio)
+        return scores(theirs, test)
 
     def limit() -> list[Tensor]:
         for batch in torch.cat([train, test]).split(BATCH):
