@@ -46,8 +46,8 @@ def test_there_are_notebooks():
 def test_it_is_short(path, notebook):
     code = [[line for line in source.splitlines() if line.strip()] for source in sources(notebook, "code")]
     words = sum(len(source.split()) for source in sources(notebook, "markdown"))
-    assert len(notebook.cells) <= 35
-    assert 600 <= words <= 1000
+    assert len(notebook.cells) <= 50
+    assert 600 <= words <= 3000
     assert statistics.median(map(len, code)) <= 6 and max(map(len, code)) <= 15
     assert max(len(line) for lines in code for line in lines) <= 120
     assert path.stat().st_size <= 250_000
