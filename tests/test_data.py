@@ -77,7 +77,7 @@ def test_an_unknown_category_names_those_that_exist(folder):
 
 def test_an_image_that_does_not_open_is_named(folder):
     (folder / "bolt/test/scratch/1.png").write_text("not an image")
-    with pytest.raises(ValueError, match="image: expected an image file at .*scratch/1.png, and it does not open"):
+    with pytest.raises(ValueError, match="image: expected an image file at .*scratch/1.png, and it is none"):
         ImageDataset(read_folder(folder, "bolt")[1], 8)[2]
 
 
@@ -105,7 +105,7 @@ def test_the_data_module_splits_shuffles_and_refuses(folder):
     for arguments, says in [
         (dict(train=[]), "train, test: expected samples in both"),
         (dict(train=test), "train: expected good images only"),
-        (dict(batch_size=0), "batch_size: expected at least 1"),
+        (dict(batch_size=0), "batch_size: expected an int of at least 1"),
         (dict(val_split=1.5), "val_split: expected None or a number between 0 and 1, got 1.5"),
     ]:
         with pytest.raises(ValueError, match=says):

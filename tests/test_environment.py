@@ -36,7 +36,9 @@ def test_conda_and_pip_install_the_same(project):
     conda = names_and_ranges([e for e in listed if isinstance(e, str)] + [e for e in pip if not e.startswith("-e")])
     assert conda.pop("python") == project["project"]["requires-python"]
     conda.pop("pip")
-    expected = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    groups = project["dependency-groups"]
+    assert set(project["tool"]["uv"]["default-groups"]) == {"dev", "solar"}
+    expected = project["project"]["dependencies"] + groups["dev"] + groups["solar"]
     assert conda == names_and_ranges(r for r in expected if "python_version" not in r)
 
 

@@ -24,6 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "models.padim": ["PaDiM"],
         "models.patchcore": ["PatchCore"],
         "pca": ["PCA"],
+        "prediction": ["PredictionWriter", "predict"],
         "random_projection": ["SparseRandomProjection", "johnson_lindenstrauss_min_dim"],
         "sspcab": ["SSPCAB"],
     },

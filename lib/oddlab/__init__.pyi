@@ -23,6 +23,8 @@ from oddlab.models.fastflow import FastFlow as FastFlow
 from oddlab.models.padim import PaDiM as PaDiM
 from oddlab.models.patchcore import PatchCore as PatchCore
 from oddlab.pca import PCA as PCA
+from oddlab.prediction import PredictionWriter as PredictionWriter
+from oddlab.prediction import predict as predict
 from oddlab.random_projection import SparseRandomProjection as SparseRandomProjection
 from oddlab.random_projection import johnson_lindenstrauss_min_dim as johnson_lindenstrauss_min_dim
 from oddlab.sspcab import SSPCAB as SSPCAB

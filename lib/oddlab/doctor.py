@@ -44,6 +44,7 @@ def examine() -> list[Finding]:
         backbone(),
         *([torchvision_weights()] if version("torch") else []),
         data(),
+        solar(),
         disk(),
     ]
 
@@ -98,13 +99,22 @@ def torchvision_weights() -> Finding:
 
 def data() -> Finding:
     """Whether the default images have been written; the first notebook that needs them does so."""
-    from oddlab.data import data_home
+    from oddlab.data.home import find_data
 
-    folder = data_home() / "textures"
+    folder = find_data("textures")
     if folder.is_dir():
         return Finding("textures", "ok", str(folder))
-    get = 'python -c "import oddlab; oddlab.data.textures()"'
+    get = f'{sys.executable} -c "from oddlab.data import texture_folder; texture_folder()"'
     return Finding("textures", "optional", f"not written to {folder} yet", get)
+
+
+def solar() -> Finding:
+    """Whether the photographs of solar cells are installed, which the lessons show by default."""
+    from oddlab.data.solar import PACKAGE, has_solar
+
+    if has_solar():
+        return Finding("solar cells", "ok", f"{PACKAGE} {version(PACKAGE)}, CC BY-NC-SA 4.0")
+    return Finding("solar cells", "optional", "not installed, lessons show textures", install(PACKAGE))
 
 
 def disk() -> Finding:

@@ -1,129 +1,111 @@
-"""Samples as tensors, and the data module that hands them out in batches."""
+"""Samples and folders as tensors."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-import numpy as np
-import pytorch_lightning as pl
 import torch
-from PIL import Image, UnidentifiedImageError
-from torch.utils.data import DataLoader, Dataset
-from torch.utils.data.distributed import DistributedSampler
+from torch.utils.data import Dataset
 
-from oddlab.data.samples import Sample, split
-from oddlab.seeding import seed_of
+from oddlab.data.files import images_in
+from oddlab.data.masks import read_mask, resize_mask
+from oddlab.data.reading import fit_into, open_upright, read_image
+from oddlab.data.samples import Sample
 
 
 class ImageDataset(Dataset):
     """Samples as dictionaries: `image` (3, S, S) float32 in [0, 1], `label` 0 or 1, `mask` (S, S) uint8 of 0 and 1,
     `image_path`, and `defect`, the kind. `mask` is left out if an image with a defect in `samples` has none.
 
-    An image that does not open, and a mask of another size than its image, raise `ValueError`.
+    S is `image_size`. Images are stretched to the square or, with `keep_shape`, padded to it with black; a pixel of a
+    mask is 1 if it stands for any defective one. Files are read as `read_image` and `read_mask` say, each when its
+    item is asked for. One that does not open, and a mask of another size than its image, raise `ValueError`.
     """
 
-    def __init__(self, samples: Sequence[Sample], image_size: int) -> None:
-        self.samples, self.image_size = list(samples), image_size
-        self.has_masks = all(sample.mask for sample in self.samples if sample.label)
+    def __init__(self, samples: Sequence[Sample], image_size: int, *, keep_shape: bool = False) -> None:
+        self.samples, self.image_size, self.keep_shape = list(samples), image_size, keep_shape
+        without = sorted({sample.defect for sample in self.samples if sample.label and not sample.mask})
+        self.has_masks = not without
+        if without and any(sample.mask for sample in self.samples):
+            warnings.warn(f"samples: no masks are used, since there are none of {', '.join(without)}", stacklevel=2)
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> dict:
         sample = self.samples[index]
-        side = (self.image_size, self.image_size)
-        image = _open(sample.image, "RGB")
-        pixels = np.asarray(image.resize(side, Image.Resampling.BILINEAR), dtype=np.float32) / 255
+        image, size = read_image(sample.image, self.image_size, self.keep_shape)
         item = {
-            "image": torch.from_numpy(pixels).permute(2, 0, 1).contiguous(),
+            "image": image,
             "label": torch.tensor(sample.label),
             "image_path": str(sample.image),
             "defect": sample.defect,
         }
         if self.has_masks:
-            mask = _open(sample.mask, "L") if sample.mask else Image.new("L", image.size)
-            if mask.size != image.size:
-                raise ValueError(
-                    f"mask: expected {sample.mask} to be {image.size[0]} x {image.size[1]} pixels as its image "
-                    f"{sample.image}, got {mask.size[0]} x {mask.size[1]}"
-                )
-            item["mask"] = torch.from_numpy(np.asarray(mask.resize(side, Image.Resampling.NEAREST)) > 127).to(torch.uint8)
+            item["mask"] = self._mask(sample, size)
         return item
 
+    def _mask(self, sample: Sample, size: tuple[int, int]) -> torch.Tensor:
+        if sample.mask is None:
+            return torch.zeros(self.image_size, self.image_size, dtype=torch.uint8)
+        mask = read_mask(sample.mask)
+        if mask.shape != size[::-1]:
+            raise ValueError(
+                f"mask: expected {sample.mask} to be {size[0]} x {size[1]} pixels as its image "
+                f"{sample.image}, got {mask.shape[1]} x {mask.shape[0]}"
+            )
+        return resize_mask(mask, self.image_size, self.keep_shape)
 
-def _open(path, mode: str) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert(mode)
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"image: expected an image file at {path}, and it does not open: {error}") from error
 
-
-class ImageData(pl.LightningDataModule):
-    """Batches of good images to fit on, and of good ones and defects to validate and test on.
+class ImageFolder(Dataset):
+    """Images of which nothing is known, as dictionaries: `image` (3, S, S) float32 in [0, 1], `image_path`, `size`
+    (height, width) of the file, and `box` (top, left, height, width), where in the square the image is.
 
     Args:
-        train, test: samples, as `read_folder` and `read_magnetic_tiles` return them.
-        image_size: S, the side in pixels to which all are resized.
-        batch_size: images in a batch.
-        val_split: the share of the test images, of every kind, that is set apart to validate on: thresholds are chosen
-            there and judged on the rest. None validates on all test images, which is right where only measures
-            without a threshold are read (AUROC, AUPRO).
-        random_state: decides that split and the order of training images, which is new in every epoch and the same for
-            any number of processes; an int, a `torch.Generator` or None.
-        num_workers: processes that load.
+        root: a folder, whose images in any depth are taken; or an image file; or several of them in a list.
+        image_size, keep_shape: as for `ImageDataset`.
 
-    Raises `ValueError` for a training image that is not good, for no images, and for sizes and shares out of range.
-
-    Example:
-        >>> from oddlab.data import read_folder, texture_folder
-        >>> data = ImageData(*read_folder(texture_folder(), "gravel"), image_size=64, batch_size=8)
-        >>> data.setup("fit")
-        >>> batch = next(iter(data.train_dataloader()))
-        >>> batch["image"].shape, batch["label"].tolist()
-        (torch.Size([8, 3, 64, 64]), [0, 0, 0, 0, 0, 0, 0, 0])
+    Files are listed at once and read when their item is asked for. Raises `ValueError` for a folder without images.
     """
 
-    def __init__(
-        self,
-        train: Sequence[Sample],
-        test: Sequence[Sample],
-        *,
-        image_size: int = 224,
-        batch_size: int = 32,
-        val_split: float | None = 0.5,
-        random_state: int | torch.Generator | None = 0,
-        num_workers: int = 0,
-    ) -> None:
-        super().__init__()
-        if not train or not test:
-            raise ValueError(f"train, test: expected samples in both, got {len(train)} and {len(test)}")
-        if bad := [sample for sample in train if sample.label]:
-            raise ValueError(f"train: expected good images only, got {bad[0].image} ({bad[0].defect})")
-        if image_size < 1 or batch_size < 1:
-            raise ValueError(f"image_size, batch_size: expected at least 1, got {image_size} and {batch_size}")
-        if val_split is not None and not 0 < val_split < 1:
-            raise ValueError(f"val_split: expected None or a number between 0 and 1, got {val_split!r}")
-        self.seed = seed_of(random_state)
-        val, test = (test, test) if val_split is None else split(test, val_split, self.seed)
-        if len({sample.label for sample in val}) < 2:
-            warnings.warn(f"val_split: validation has no {'defects' if val else 'images'}, out of few test images", stacklevel=2)
-        self.train_set, self.val_set, self.test_set = (ImageDataset(s, image_size) for s in (train, val, test))
-        self.batch_size, self.num_workers = batch_size, num_workers
+    def __init__(self, root: str | Path | Iterable[str | Path], image_size: int, *, keep_shape: bool = False) -> None:
+        if isinstance(root, (str, Path)):
+            root = Path(root).expanduser()
+            self.paths = [root] if root.is_file() else images_in(root)
+        else:
+            self.paths = [Path(path).expanduser() for path in root]
+            if not self.paths:
+                raise ValueError("root: expected at least one image file, got an empty list")
+        self.image_size, self.keep_shape = image_size, keep_shape
 
-    def _loader(self, dataset: ImageDataset, **kwargs) -> DataLoader:
-        return DataLoader(dataset, batch_size=self.batch_size, num_workers=self.num_workers, **kwargs)
+    def __len__(self) -> int:
+        return len(self.paths)
 
-    def train_dataloader(self) -> DataLoader:
-        processes, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        return self._loader(self.train_set, sampler=DistributedSampler(self.train_set, processes, rank, seed=self.seed))
+    def __getitem__(self, index: int) -> dict:
+        image, size = read_image(self.paths[index], self.image_size, self.keep_shape)
+        box = fit_into(size, self.image_size, self.keep_shape)
+        return {
+            "image": image,
+            "image_path": str(self.paths[index]),
+            "size": torch.tensor(size[::-1]),
+            "box": torch.tensor([box.top, box.left, box.height, box.width]),
+        }
 
-    def val_dataloader(self) -> DataLoader:
-        return self._loader(self.val_set)
 
-    def test_dataloader(self) -> DataLoader:
-        return self._loader(self.test_set)
+def without_broken(paths: Sequence[Path], name: str = "images") -> list[int]:
+    """Which of the files `paths` can be read, by their index; the others are named in a warning.
 
-    def predict_dataloader(self) -> DataLoader:
-        return self._loader(self.test_set)
+    Every file is read for it, so it takes as long as a pass over them.
+    """
+    readable, broken = [], []
+    for i, path in enumerate(paths):
+        try:
+            open_upright(path)
+            readable.append(i)
+        except ValueError as error:
+            broken.append(str(error))
+    if broken:
+        warnings.warn(f"{name}: {len(broken)} of {len(paths)} files are left out:\n" + "\n".join(broken), stacklevel=2)
+    return readable

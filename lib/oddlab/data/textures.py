@@ -12,7 +12,7 @@ import skimage.data
 from PIL import Image
 
 from oddlab.data.defects import DEFECTS, Grey, draw_defect
-from oddlab.data.home import data_home
+from oddlab.data.home import find_data
 
 TEXTURES = ("brick", "grass", "gravel")
 """Photographs of 512 x 512 grey pixels that come with scikit-image (public domain, from CC0 Textures)."""
@@ -33,11 +33,14 @@ def texture_folder() -> Path:
     >>> sorted(p.name for p in texture_folder().iterdir())
     ['brick', 'grass', 'gravel']
     """
-    folder = data_home() / "textures"
+    folder = find_data("textures")
     if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
         # Written under another name and renamed whole: a run that is interrupted, or a second one, sees all or nothing.
-        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".textures-"))
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".textures-"))
+        except OSError as error:
+            raise ValueError(f"ODDLAB_DATA: expected a folder that can be written, got {folder.parent} ({error})") from error
         try:
             for i, name in enumerate(TEXTURES):
                 _write(name, made / name, np.random.default_rng(i))

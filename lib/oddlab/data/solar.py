@@ -1,0 +1,98 @@
+"""Solar cells, photographed by their own light: real cells with real defects."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from oddlab.data.samples import Sample, split
+
+KINDS = ("mono", "poly")
+"""Cells of one crystal, which are even, and of many, whose grain shows."""
+
+PACKAGE = "elpv-dataset"
+
+LICENCE = "solar cells: the ELPV data set (Buerhop-Lutz et al. 2018), CC BY-NC-SA 4.0, not for commercial use"
+"""Printed the first time that a process reads them."""
+
+_licence_is_said = False
+
+
+def has_solar() -> bool:
+    """Whether the package with the photographs is installed."""
+    return importlib.util.find_spec("elpv_dataset") is not None
+
+
+def read_solar(
+    kinds: str | Sequence[str] = "mono",
+    *,
+    good_up_to: float = 0.0,
+    defective_from: float = 1.0,
+    train_share: float = 0.5,
+    random_state: int | torch.Generator | None = 0,
+) -> tuple[list[Sample], list[Sample], list[Sample]]:
+    """Training, validation and test images of single solar cells: three disjoint sets, drawn by `random_state`.
+
+    The 2,624 electroluminescence photographs (300 x 300 grey pixels, from 44 modules) of the package `elpv-dataset`.
+    An expert gave each the probability p that the cell is defective: 0, 1/3, 2/3 or 1. There are no masks, and no
+    record of which cells are from one module, so cells of a module may be in different sets.
+
+    Args:
+        kinds: "mono", "poly", or both in a list.
+        good_up_to: the largest p of a good cell.
+        defective_from: the smallest p of a defective one; what lies between is in no set.
+        train_share: of the good cells, to train; the others are halved between validation and test, and so are the
+            defective ones.
+        random_state: decides which cells are where; an int, a `torch.Generator` or None.
+
+    Raises `ValueError` for other kinds and limits, `RuntimeError` if the package is not installed.
+
+    Source: Buerhop-Lutz et al., A Benchmark for Visual Identification of Defective Solar Cells in Electroluminescence
+    Imagery (EU PVSEC 2018). Licence: CC BY-NC-SA 4.0, not for commercial use.
+
+    >>> import contextlib, io
+    >>> with contextlib.redirect_stdout(io.StringIO()):  # the licence, printed at first use
+    ...     train, val, test = read_solar("mono")
+    >>> len(train), len(val), len(test)
+    (294, 304, 303)
+    """
+    wanted = [kinds] if isinstance(kinds, str) else list(kinds)
+    if not wanted or not set(wanted) <= set(KINDS):
+        raise ValueError(f"kinds: expected 'mono', 'poly' or both in a list, got {kinds!r}")
+    if not 0 <= good_up_to < defective_from <= 1:
+        raise ValueError(
+            f"good_up_to, defective_from: expected 0 <= good_up_to < defective_from <= 1, got {good_up_to} and {defective_from}"
+        )
+    if not 0 < train_share < 1:
+        raise ValueError(f"train_share: expected a number between 0 and 1, got {train_share!r}")
+    samples = [
+        Sample(image, _kind(p, good_up_to))
+        for image, p, kind in _cells()
+        if kind in wanted and (p <= good_up_to or p >= defective_from)
+    ]
+    train, rest = split([sample for sample in samples if not sample.label], train_share, random_state)
+    val, test = split(rest + [sample for sample in samples if sample.label], 0.5, random_state)
+    return train, val, test
+
+
+def _kind(p: float, good_up_to: float) -> str:
+    if p <= good_up_to:
+        return "good"
+    return "defective" if p == 1 else f"defective with p = {round(3 * p)}/3"
+
+
+def _cells() -> list[tuple[Path, float, str]]:
+    """File, probability of a defect and kind of every cell."""
+    found = importlib.util.find_spec("elpv_dataset")
+    if found is None:
+        raise RuntimeError(f"the photographs of solar cells are in the package {PACKAGE}, which is not installed: pip install {PACKAGE}")
+    global _licence_is_said
+    if not _licence_is_said:
+        print(LICENCE)
+        _licence_is_said = True
+    folder = Path(found.submodule_search_locations[0]) / "data"
+    rows = [line.split() for line in (folder / "labels.csv").read_text().splitlines()]
+    return [(folder / image, float(p), kind) for image, p, kind in rows]
