@@ -76,6 +76,7 @@ def test_failed(notebooks):
         (["--resume"], "expected --out"),
         (["--device", "tpu"], "'tpu' is not one of"),
         (["--timeout", "0"], "--timeout"),
+        (["--out", "notebooks/01_good.ipynb/out"], "out: expected a folder that can be written"),
     ],
 )
 def test_refused(notebooks, arguments, message):
@@ -88,7 +89,7 @@ def test_refused(notebooks, arguments, message):
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process")
 def test_interrupted(notebooks):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    command = subprocess.Popen([*ODDLAB, "run", "good", "long", "bad", "--out", "out"], **pipes)
+    command = subprocess.Popen([*ODDLAB, "run", "good", "long", "bad", "-p", "seed=3", "--out", "out"], **pipes)
     assert "01_good" in command.stdout.readline()
     time.sleep(2)
     command.send_signal(signal.SIGINT)
@@ -96,11 +97,22 @@ def test_interrupted(notebooks):
     assert command.returncode == 130
     # Older kernels' debuggers say something of their own first.
     assert stderr.splitlines()[-1] == (
-        "Interrupted. What is finished is in out; go on with: oddlab run --resume --out out"
+        "Interrupted. What is finished is in out; "
+        "go on with: oddlab run good long bad -p seed=3 --resume --out out"
     )
     summary = json.loads(Path("out/summary.json").read_text())
     assert [result["status"] for result in summary["notebooks"]] == ["ok", "interrupted", "waiting"]
     assert sorted(path.name for path in Path("out").iterdir()) == ["01_good.ipynb", "index.html", "summary.json"]
+
+
+def test_paths_are_relative_to_the_shell(notebooks):
+    parameters = new_code_cell("data_root = ''\ncategory = ''", metadata={"tags": ["parameters"]})
+    cell = new_code_cell("import os; print(os.path.isdir(data_root), category)")
+    nbformat.write(new_notebook(cells=[parameters, cell]), "notebooks/04_paths.ipynb")
+    Path("bolts").mkdir()
+    result = oddlab("run", "paths", "-p", "data_root=bolts", "-p", "category=bolts", "--out", "out")
+    assert result.exit_code == 0, result.output
+    assert "True bolts" in Path("out/04_paths.ipynb").read_text()
 
 
 def test_starts_fast():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from pathlib import Path
 
@@ -252,6 +253,75 @@ def test_out_must_be_a_folder_with_nothing_or_a_run_in_it(tmp_path):
         run_all([notebook], tmp_path, resume=True)
 
 
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    notebook = write_notebook(tmp_path / "01_a.ipynb")
+    (tmp_path / "file").touch()
+    with pytest.raises(Refused, match="out: expected a folder that can be written, got .*file/out"):
+        run_all([notebook], tmp_path / "file" / "out")
+
+
+def test_of_two_runs_that_begin_together_one_is_refused(tmp_path):
+    out = tmp_path / "out"
+    notebook = write_notebook(tmp_path / "01_a.ipynb")
+    # The second begins when the first has looked whether the folder is free, and has not written anything yet.
+    with pytest.raises(Refused, match="out: expected a folder without a run, got .*out, in which another has just begun"):
+        run_all([notebook], out, on_progress=lambda result: out.exists() or run_all([notebook], out))
+    assert [result.status for result in read_summary(out)] == ["ok"]
+
+
+def test_what_cannot_be_stored_fails_alone(tmp_path, monkeypatch):
+    notebooks = [write_notebook(tmp_path / f"0{i}_{name}.ipynb") for i, name in enumerate("abc")]
+    replace = os.replace
+
+    def full(source, target):
+        if Path(target).name == "01_b.ipynb":
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr("oddlab.lab.runner.os.replace", full)
+    results = run_all(notebooks, tmp_path / "out")
+    assert [result.status for result in results] == ["ok", "failed", "ok"]
+    assert "No space left on device" in results[1].errors[0]["evalue"]
+    assert [result.status for result in read_summary(tmp_path / "out")] == ["ok", "failed", "ok"]
+
+
+def test_a_summary_that_cannot_be_stored_fails_alone(tmp_path, monkeypatch):
+    notebooks = [write_notebook(tmp_path / f"0{i}_{name}.ipynb") for i, name in enumerate("ab")]
+    replace, left = os.replace, [False, True, False]
+
+    def full(source, target):
+        if Path(target).name == "summary.json" and left and left.pop(0):
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr("oddlab.lab.runner.os.replace", full)
+    assert [result.status for result in run_all(notebooks, tmp_path / "out")] == ["failed", "ok"]
+
+
+def test_a_cell_that_says_so_may_raise(tmp_path):
+    notebook = write_notebook(tmp_path / "01_raises.ipynb", "1 / 0", "print('reached')", "raise KeyError('other')")
+    stored = nbformat.read(notebook, 4)
+    stored.cells[2].metadata["tags"] = ["raises-exception"]
+    nbformat.write(stored, notebook)
+    [result] = run_all([notebook], tmp_path / "both")
+    assert [error["ename"] for error in result.errors] == ["KeyError"]
+
+    stored.cells.pop()
+    nbformat.write(stored, notebook)
+    [result] = run_all([notebook], tmp_path / "one")
+    assert (result.status, result.errors) == ("ok", [])
+    executed = nbformat.read(tmp_path / "one" / result.output, 4)
+    assert "reached" in texts(tmp_path / "one" / result.output)
+    assert not [cell for cell in executed.cells if "An Exception was encountered" in cell.source]
+    assert any(output.output_type == "error" for cell in executed.cells for output in cell.get("outputs", ()))
+
+
+def test_a_dictionary_arrives_as_one(tmp_path):
+    notebook = write_notebook(tmp_path / "01_a.ipynb", "print(sorted(options.items()))", parameters="options = {'k': 1}")
+    [result] = run_all([notebook], tmp_path / "out", {"options": "{'a': 2, 'b': [1.5, None]}"})
+    assert texts(tmp_path / "out" / "01_a.ipynb") == ["[('a', 2), ('b', [1.5, None])]"] and result.status == "ok"
+
+
 def test_device_goes_where_there_is_one(tmp_path):
     has = write_notebook(tmp_path / "01_has.ipynb", parameters="device = 'auto'")
     has_not = write_notebook(tmp_path / "02_has_not.ipynb")
@@ -280,6 +350,8 @@ def test_device_goes_where_there_is_one(tmp_path):
         ([1.0, 2.0], "[1, 2.5]", [1.0, 2.5]),
         (["a"], "['b', 'c']", ["b", "c"]),
         ([], "[1, 'a']", [1, "a"]),
+        ({"k": 1}, "{'a': [2]}", {"a": [2]}),
+        (None, "{'a': 2}", {"a": 2}),
     ],
 )
 def test_values(default, given, value):
@@ -307,6 +379,8 @@ def test_values(default, given, value):
         ([1], "['a']", "list of int"),
         ([1], "[1.5]", "list of int"),
         ((1,), "(2,)", "tuple"),
+        ({"k": 1}, "{1: 2}", "dict"),
+        ({"k": 1}, "[1]", "dict"),
     ],
 )
 def test_values_of_another_type(default, given, expected):

@@ -1,4 +1,4 @@
-"""How time and memory on a CPU grow with the number of samples: one command draws docs/growth.png and writes growth.json.
+"""How time and memory on a CPU grow with the number of samples: one command draws notebooks/images/growth.png and writes growth.json.
 
     uv run --group peers python tests/benchmarks/growth.py
 
@@ -27,7 +27,7 @@ from torch import Tensor
 from turns import give_memory_back, quiet, taken
 
 ROOT = Path(__file__).parents[2]
-RESULTS, PICTURE = Path(__file__).with_suffix(".json"), ROOT / "docs/growth.png"
+RESULTS, PICTURE = Path(__file__).with_suffix(".json"), ROOT / "notebooks/images/growth.png"
 
 
 def samples(n: int, d: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The tables of figures in the README, made of what the benchmarks stored: each of them calls `write` at its end.
+"""The tables of figures in both READMEs, made of what the benchmarks stored: each of them calls `write` at its end.
 
     python tests/benchmarks/readme.py
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).parent
-README = HERE.parents[1] / "README.md"
+PAGES = [HERE.parents[1] / "README.md", HERE / "README.md"]
 PARTS = {
     "task": "task",
     "ours s": "ours, s",
@@ -27,6 +27,18 @@ DETECTORS = {column: heading for column, heading in PARTS.items() if column not 
 DETECTORS |= {"checked": "compared"}
 FIGURES = {column: DETECTORS[column] for column in ("task", "ours s", "anomalib", "ours GB", "anomalib GB")}
 MOONS = {name: name for name in ("flow", "parameters", "nats")} | {"spread": "lowest to highest", "seconds": "seconds"}
+FILES = {"reader": "reader", "listed s": "listed, s", "first batch s": "first batch, s", "held MB": "MB"}
+BEST = [
+    "PatchCore 10 %, brick",
+    "PaDiM, brick",
+    "FastFlow fit, brick",
+    "coreset 31k x 152, 10 %",
+    "KDE 50k x 10k, 16-d, float32",
+    "PCA 100,000 x 512, 64 of them",
+    "10 x blur 8 x 1 x 256 x 256, sigma 4",
+    "10 x block 512, 32 reflections",
+]
+"""The tasks of :func:`ratios`."""
 NOTEBOOKS = {"notebook": "notebook", "seconds": "seconds", "GB": "GB", "redraw ms": "redraw, ms"}
 
 
@@ -54,12 +66,36 @@ def versions(of: dict) -> str:
     return f"torch {of['torch'].partition('+')[0]}, Python {of['python']}"
 
 
+def results(rows: list[dict]) -> str:
+    """Image AUROC: a row for each model and a column for each data set, with the spread where there is one."""
+    datas, models = (list(dict.fromkeys(row[name] for row in rows)) for name in ("data", "model"))
+    found = {(row["model"], row["data"]): row for row in rows}
+
+    def cell(row: dict | None) -> str | None:
+        if row is None:
+            return None
+        return f"{row['image_AUROC']:.3f}" + (f" ± {row['sd']:.3f}" if row.get("sd") else "")
+
+    lines = [{"model": model, **{data: cell(found.get((model, data))) for data in datas}} for model in models]
+    return table(lines, {name: name for name in ("model", *datas)})
+
+
+def ratios(rows: list[dict]) -> str:
+    """How many times as long as ours the best peer and anomalib take for a few tasks."""
+    by_task = {row["task"]: row for row in rows}
+    columns = {name: PARTS[name] for name in ("task", "ours s", "best peer", "anomalib")}
+    return table([by_task[task] for task in BEST if task in by_task], columns)
+
+
 def tables() -> dict[str, str]:
     """By the name of the place where each belongs."""
     parts, detection = stored("parts"), stored("detection")
     first_row = next(iter(detection.values()))["rows"][0]
     figures = {column: column.replace("pixel_AUPRO", "AUPRO").replace("_", " ") for column in first_row}
     return {
+        "results": results(detection["one CPU core"]["rows"]),
+        "ratios": ratios(parts["2 CPU cores"]["rows"]),
+        "files": table(stored("many_files")["rows"], FILES),
         "detection": on_each(detection, figures),
         "speed": on_each(parts, PARTS, lambda row: "AUROC" not in row["checked"]),
         "detectors": on_each(parts, DETECTORS, lambda row: "AUROC" in row["checked"]),
@@ -70,13 +106,17 @@ def tables() -> dict[str, str]:
 
 
 def write() -> None:
-    text = README.read_text()
+    texts = {page: page.read_text() for page in PAGES}
     for name, made in tables().items():
-        text, places = re.subn(
-            rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", lambda found: found[1] + made + found[2], text, flags=re.DOTALL
-        )
+        places = 0
+        for page, text in texts.items():
+            texts[page], found = re.subn(
+                rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", lambda at: at[1] + made + at[2], text, flags=re.DOTALL
+            )
+            places += found
         assert places == 1, name
-    README.write_text(text)
+    for page, text in texts.items():
+        page.write_text(text)
 
 
 if __name__ == "__main__":

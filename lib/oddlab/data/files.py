@@ -31,6 +31,8 @@ def in_order(names: list[str]) -> list[str]:
     >>> in_order(["b.png", "B.png", "a.png"])
     ['B.png', 'a.png', 'b.png']
     """
+    if all(map(str.isascii, names)):  # which nothing can be composed of
+        return sorted(names)
     return sorted(names, key=lambda name: (unicodedata.normalize("NFC", name), name))
 
 

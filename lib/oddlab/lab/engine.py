@@ -91,7 +91,7 @@ class WatchedClient(PapermillNotebookClient):
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         # A callback's error goes to an Output widget, where the next update may clear it: only here is it always seen.
-        if msg["msg_type"] == "error":
+        if msg["msg_type"] == "error" and not may_raise(cell):
             self.result.add_error(self.code_cells_executed, msg["content"]["ename"], msg["content"]["evalue"])
         try:
             return super().process_message(msg, cell, cell_index)
@@ -143,6 +143,11 @@ def is_run(cell: Any) -> bool:
     return (
         cell.cell_type == "code" and bool(cell.source.strip()) and "skip-execution" not in cell.metadata.get("tags", [])
     )
+
+
+def may_raise(cell: Any) -> bool:
+    """Whether its author says that `cell` raises an error, as JupyterLab and nbval understand it."""
+    return "raises-exception" in cell.metadata.get("tags", [])
 
 
 def how_ended(process: subprocess.Popen) -> str:

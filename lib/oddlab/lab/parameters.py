@@ -65,6 +65,20 @@ def split_assignments(texts: Iterable[str]) -> dict[str, str]:
     return values
 
 
+def from_here(values: Mapping[str, str]) -> dict[str, str]:
+    """`values` with the paths among them, those of parameters called `..._root`, made absolute.
+
+    A notebook runs in its own folder, and a path that is typed means the folder where it is typed.
+
+    >>> from_here({"data_root": "", "category": "bolts"})
+    {'data_root': '', 'category': 'bolts'}
+    """
+    return {
+        name: str(Path(value).expanduser().absolute()) if value and name.endswith("_root") else value
+        for name, value in values.items()
+    }
+
+
 def check_parameters(
     defaults: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
@@ -128,6 +142,8 @@ def _can_be_given(value: Any) -> bool:
     # papermill writes other types (tuples, sets, bytes) into the notebook as text.
     if isinstance(value, list):
         return all(_can_be_given(entry) for entry in value)
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _can_be_given(entry) for key, entry in value.items())
     return value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value))
 
 

@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from oddlab.lab.parameters import Refused, check_parameters, read_notebook, read_parameters
 from oddlab.lab.result import Result
 
@@ -139,15 +141,31 @@ def run_all(
     for result in selected:
         on_progress(result)
 
-    out.mkdir(parents=True, exist_ok=True)
+    _claim(out, again=bool(earlier))
     about = describe_run()
     write_summary(out, list(results.values()), about)
     for result, inject in todo:
         try:
             run_notebook(result, inject, out, timeout=timeout, on_progress=on_progress)
         finally:
-            write_summary(out, list(results.values()), about)
+            try:
+                write_summary(out, list(results.values()), about)
+            except OSError as error:  # such as a full disk; what can still be stored of the others is
+                result.status = "failed"
+                result.add_error(None, type(error).__name__, f"the summary cannot be stored: {error}")
     return selected
+
+
+def _claim(out: Path, again: bool) -> None:
+    """Make the folder `out`, and let no second run that begins at the same time have it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if not again:
+            (out / "summary.json").touch(exist_ok=False)
+    except FileExistsError:
+        raise Refused(f"out: expected a folder without a run, got {out}, in which another has just begun") from None
+    except OSError as error:
+        raise Refused(f"out: expected a folder that can be written, got {out}: {error}") from None
 
 
 def run_notebook(
@@ -176,6 +194,9 @@ def run_notebook(
             os.replace(unfinished, out / name)
             result.output = name
         result.status = "failed" if result.errors else "ok"
+    except OSError as error:
+        result.status = "failed"
+        result.add_error(None, type(error).__name__, f"the executed notebook cannot be stored: {error}")
     except KeyboardInterrupt:
         result.status = "interrupted"
         unfinished.unlink(missing_ok=True)
@@ -193,8 +214,9 @@ def _execute(
 ) -> None:
     import papermill
     from papermill.exceptions import PapermillExecutionError
+    from papermill.execute import remove_error_markers
 
-    from oddlab.lab.engine import ENGINE
+    from oddlab.lab.engine import ENGINE, may_raise
 
     try:
         papermill.execute_notebook(
@@ -211,7 +233,11 @@ def _execute(
             on_progress=on_progress,
         )
     except PapermillExecutionError as error:
-        if not result.errors:
+        notebook = remove_error_markers(read_notebook(executed))
+        expected = any(cell.get("execution_count") == error.exec_count and may_raise(cell) for cell in notebook.cells)
+        if not result.errors and expected:
+            nbformat.write(notebook, executed)  # papermill's marks would say that it failed
+        elif not result.errors:
             result.add_error(error.exec_count, error.ename, error.evalue)
     except Exception as error:
         # Whatever stops one notebook is that notebook's result, and the next one runs.
