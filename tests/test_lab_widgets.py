@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import time
 
 import ipywidgets
 import pytest
+from PIL import Image
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
@@ -189,9 +192,23 @@ class TestExplore:
         pyplot.close(kept)
 
     def test_a_saved_notebook_says_what_to_do(self):
-        bundle = explore(draw, k=(1, 9))._repr_mimebundle_()
+        bundle, metadata = explore(draw, k=(1, 9))._repr_mimebundle_()
         assert bundle["text/plain"] == "explore(draw): run this cell to use the controls"
-        assert set(bundle) == {"text/plain", "application/vnd.jupyter.widget-view+json"}
+        assert set(bundle) == {"text/plain", "application/vnd.jupyter.widget-view+json", "image/png"}
+        picture = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
+        assert picture.size == tuple(subplots()[0].get_size_inches() * subplots()[0].dpi)
+        assert metadata["image/png"]["alt"] == "draw(k=3)"
+
+    def test_what_cannot_be_drawn_is_not_stored(self):
+        def fails(k=1):
+            if k > 1:
+                raise ValueError("too large")
+            return subplots()[0]
+
+        explorer = explore(fails, k=(1, 9))
+        with pytest.raises(ValueError):
+            explorer.controls["k"].value = 5
+        assert "image/png" not in explorer._repr_mimebundle_()[0]
 
 
 def set_clock(monkeypatch, seconds: tuple[float, ...]) -> None:

@@ -82,12 +82,19 @@ def show(figure: Figure, alt: str, key: bool = False) -> None:
     check_figure("figure", figure)
     if not isinstance(alt, str) or len(alt.split()) < 3:
         raise ValueError(f"alt: expected a sentence that says what the figure shows, got {alt!r}")
-    whole = pixels(figure)
+    display(Picture(*encoded(pixels(figure)), alt), metadata={"oddlab": {"key_figure": True}} if key else None)
+
+
+def encoded(image: Pillow.Image) -> tuple[bytes, str]:
+    """The file of an image and its format: a PNG of 256 colours or a JPEG, whichever is smaller.
+
+    >>> encoded(Pillow.new("RGB", (9, 9)))[1]
+    'png'
+    """
     plot, photograph = io.BytesIO(), io.BytesIO()
-    whole.quantize(256).save(plot, "PNG", optimize=True)
-    whole.save(photograph, "JPEG", quality=88)
-    smaller, name = min((plot.getvalue(), "png"), (photograph.getvalue(), "jpeg"), key=lambda pair: len(pair[0]))
-    display(Picture(smaller, name, alt), metadata={"oddlab": {"key_figure": True}} if key else None)
+    image.quantize(256).save(plot, "PNG", optimize=True)
+    image.save(photograph, "JPEG", quality=88)
+    return min((plot.getvalue(), "png"), (photograph.getvalue(), "jpeg"), key=lambda pair: len(pair[0]))
 
 
 def key_figure(notebook: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -155,7 +162,7 @@ def heat_map(
     >>> heat_map(ax, np.zeros((3, 8, 8)), np.arange(16.0).reshape(4, 4)).get_clim()
     (0.0, 15.0)
     """
-    pixels, scores = _array(image), _array(anomaly_map)
+    pixels, scores = array(image), array(anomaly_map)
     if not (pixels.ndim == 2 or (pixels.ndim == 3 and len(pixels) == 3)):
         raise ValueError(f"image: expected shape (3, H, W) or (H, W), got {pixels.shape}")
     if not (pixels.min() >= 0 and pixels.max() <= 1):
@@ -170,8 +177,8 @@ def heat_map(
     # What is normal stays clear, so that one sees the image and not the map.
     opacity = 0.75 * np.clip((scores - low) / max(high - low, 1e-12), 0, 1)
     drawn = ax.imshow(scores, cmap="inferno", vmin=low, vmax=high, alpha=opacity, extent=extent)
-    if mask is not None and _array(mask).any():
-        _outline(ax, _array(mask), height, width)
+    if mask is not None and array(mask).any():
+        _outline(ax, array(mask), height, width)
         ax.set(xlim=extent[:2], ylim=extent[2:])
     ax.set_axis_off()
     return drawn
@@ -185,5 +192,6 @@ def _outline(ax: Axes, mask: np.ndarray, height: int, width: int) -> None:
     ax.contour(cols, rows, np.pad(mask, 1), levels=[0.5], colors="#56B4E9", linewidths=1.5)
 
 
-def _array(values: torch.Tensor) -> np.ndarray:
+def array(values: torch.Tensor | np.ndarray) -> np.ndarray:
+    """`values` as an array of floating point, from any device."""
     return values.detach().float().cpu().numpy() if hasattr(values, "detach") else np.asarray(values, dtype=float)

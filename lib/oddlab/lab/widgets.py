@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import time
 import traceback
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from html import escape
+from io import BytesIO
 from typing import Any
 
 import ipywidgets
 from matplotlib.figure import Figure
+from PIL import Image
 
 from oddlab.lab.controls import check_controls, extremes, label, make_control, value_of
-from oddlab.lab.figures import check_figure
+from oddlab.lab.figures import check_figure, encoded
 from oddlab.lab.layout import KeptLayout
 
 CONTINUOUS, ON_RELEASE = 0.15, 2.0
@@ -148,8 +150,15 @@ class Explorer:
             self.picture.outputs = ({"output_type": "error", **seen},)
             raise
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        return {**self.box._repr_mimebundle_(**kwargs), "text/plain": repr(self)}
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        data = {**self.box._repr_mimebundle_(**kwargs), "text/plain": repr(self)}
+        (shown,) = self.picture.outputs
+        if shown["output_type"] == "error":
+            return data, {}
+        # Where there is no kernel, as on GitHub, the picture is what is seen.
+        image = Image.open(BytesIO(b64decode(shown["data"]["image/png"])))
+        file, name = encoded(image.convert("RGB"))
+        return {**data, f"image/{name}": b64encode(file).decode()}, {f"image/{name}": {"alt": self.code}}
 
     def __repr__(self) -> str:
         return f"explore({self.draw.__name__}): run this cell to use the controls"
