@@ -106,6 +106,25 @@ def test_the_callers_backbone_is_left_alone_and_any_dtype_is_taken(name):
 
 
 @EACH
+def test_a_detector_with_own_weights_is_loaded_without_their_file(name, data, tmp_path):
+    file = tmp_path / "own.pt"
+    own = load_backbone("efficientnet_lite0", pre_trained=False).state_dict()
+    torch.save({"model": own, "normalization": ([0.25] * 3, [0.5] * 3)}, file)
+    model, lightning = DETECTORS[name](weights=file), trainer(tmp_path)
+    lightning.fit(model, data)
+    file.unlink()
+    loaded = type(model).load_from_checkpoint(lightning.checkpoint_callback.best_model_path, weights_only=True)
+    assert torch.equal(loaded.features.extractor.backbone.stem[0].weight, own["stem.0.weight"])
+    mean, std = loaded.features.pixel_mean, loaded.features.pixel_std
+    assert mean.flatten().tolist() == [0.25] * 3 and std.flatten().tolist() == [0.5] * 3
+    for key, value in model.predict_step({"image": images()}).items():
+        assert torch.equal(loaded.predict_step({"image": images()})[key], value), key
+    assert loaded.hparams["weights"] == str(file) and f"weights={str(file)!r}, " in repr(loaded)
+    with pytest.raises(ValueError, match="weights: expected the path of a file, got .*own.pt', which is not there"):
+        DETECTORS[name](weights=file)
+
+
+@EACH
 def test_numpy_numbers_and_generators_are_taken_and_stored_as_far_as_they_can_be(name, tmp_path):
     model = DETECTORS[name](image_size=np.int64(32), **({} if name == "DFKDE" else {"sigma": np.float64(2.0)}))
     assert type(model.hparams["image_size"]) is int

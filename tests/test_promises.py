@@ -321,7 +321,7 @@ PARTS = {
             "a string of layers": (lambda: FeatureExtractor("efficientnet_lite0", "stem"), "layers: expected a list"),
             "backbone": (
                 lambda: FeatureExtractor("resnet_18", ["layer1"]),
-                "backbone: expected 'efficientnet_lite0' or one of .*resnet18.*got 'resnet_18'",
+                "backbone: expected 'efficientnet_lite0', .* or one of .*resnet18.*got 'resnet_18'",
             ),
             "backbone type": (lambda: FeatureExtractor(18, ["layer1"]), "backbone: expected .* got int"),
         },

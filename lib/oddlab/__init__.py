@@ -9,10 +9,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "anomaly_module": ["AnomalyModule"],
         "aupro": ["AUPRO"],
-        "backbones": ["EfficientNetLite0", "load_backbone", "normalization"],
+        "backbones": ["load_backbone", "normalization"],
         "blur": ["GaussianBlur2d"],
         "coreset": ["KCenterGreedy"],
         "dynamic_buffer": ["DynamicBufferModule"],
+        "efficientnet_lite": ["EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2"],
         "features": ["FeatureExtractor"],
         "flow.all_in_one_block": ["AllInOneBlock"],
         "flow.invertible": ["InvertibleModule", "SequenceINN"],

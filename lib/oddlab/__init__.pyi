@@ -5,12 +5,14 @@ from oddlab import lab as lab
 from oddlab import models as models
 from oddlab.anomaly_module import AnomalyModule as AnomalyModule
 from oddlab.aupro import AUPRO as AUPRO
-from oddlab.backbones import EfficientNetLite0 as EfficientNetLite0
 from oddlab.backbones import load_backbone as load_backbone
 from oddlab.backbones import normalization as normalization
 from oddlab.blur import GaussianBlur2d as GaussianBlur2d
 from oddlab.coreset import KCenterGreedy as KCenterGreedy
 from oddlab.dynamic_buffer import DynamicBufferModule as DynamicBufferModule
+from oddlab.efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
+from oddlab.efficientnet_lite import EfficientNetLite1 as EfficientNetLite1
+from oddlab.efficientnet_lite import EfficientNetLite2 as EfficientNetLite2
 from oddlab.features import FeatureExtractor as FeatureExtractor
 from oddlab.flow.all_in_one_block import AllInOneBlock as AllInOneBlock
 from oddlab.flow.invertible import InvertibleModule as InvertibleModule

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -37,7 +38,7 @@ def run(
     were interrupted.
     """
     from oddlab.lab import progress, runner
-    from oddlab.lab.parameters import Refused, split_assignments
+    from oddlab.lab.parameters import Refused, from_here, split_assignments
 
     if resume and out is None:
         raise click.UsageError("--resume: expected --out with the folder to go on with, got none")
@@ -49,7 +50,7 @@ def run(
             results = runner.run_all(
                 runner.find_notebooks(notebooks),
                 out,
-                split_assignments(assignments),
+                from_here(split_assignments(assignments)),
                 device=device,
                 timeout=timeout,
                 resume=resume,
@@ -58,7 +59,11 @@ def run(
     except Refused as error:
         raise click.UsageError(str(error)) from None
     except KeyboardInterrupt:
-        kept = f" What is finished is in {out}; go on with: oddlab run --resume --out {out}" if out.exists() else ""
+        again = ["oddlab", "run", *notebooks, *(part for text in assignments for part in ("-p", text))]
+        again += ["--device", device] if device else []
+        again += ["--timeout", str(timeout)] if timeout != runner.TIMEOUT else []
+        again += ["--resume", "--out", str(out)]
+        kept = f" What is finished is in {out}; go on with: {shlex.join(again)}" if out.exists() else ""
         click.echo(f"Interrupted.{kept}", err=True)
         sys.exit(130)
     progress.report(results, out)
@@ -73,3 +78,45 @@ def doctor() -> None:
     findings = examine()
     show(findings)
     sys.exit(any(finding.state == "missing" for finding in findings))
+
+
+@main.group()
+def data() -> None:
+    """Data sets that can be fetched: which there are, and get one."""
+
+
+@data.command("list")
+def list_data() -> None:
+    """Show what can be fetched, with licence and size, and what is there already."""
+    from oddlab.data.listing import show_all
+
+    show_all()
+
+
+@data.command("get")
+@click.argument("name")
+def get_data(name: str) -> None:
+    """Fetch the data set NAME, in the layout of MVTec AD.
+
+    What has come when it is interrupted is kept, and the same command goes on. The exit code is 0 if the data set is
+    there, 1 if it could not be fetched, 2 for an unknown name, 130 if it was interrupted.
+    """
+    from oddlab.data.catalogue import find
+    from oddlab.data.download import DownloadError, fetch
+    from oddlab.data.listing import show
+
+    try:
+        data_set = find(name)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    there = data_set.folder.is_dir()
+    if not there:
+        show(data_set)
+    try:
+        folder = fetch(name)
+    except DownloadError as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted. What has come is kept; go on with: oddlab data get {name}", err=True)
+        sys.exit(130)
+    click.echo(f"{name} is there already: {folder}" if there else f"{name} is fetched: {folder}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import difflib
+import os
 import threading
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from oddlab.backbones import load_backbone
+from oddlab.backbones import load_backbone, path_of
 from oddlab.checks import check_tensor, values_known
 from oddlab.inference import agree, for_inference
 from oddlab.representation import shown_arguments
@@ -69,15 +70,17 @@ class FeatureExtractor(nn.Module):
     from the network itself.
 
     Args:
-        backbone: "efficientnet_lite0" (its ImageNet weights need no network), the name of a torchvision model, or any
-            `nn.Module`, of which a copy is used.
+        backbone: "efficientnet_lite0" (its ImageNet weights need no network), another name that `load_backbone` knows,
+            or any `nn.Module`, of which a copy is used.
         layers: names of layers, nested ones with dots ("blocks.2", "layer1.0.conv1"); the result keeps their order.
         pre_trained: whether a backbone given by name has ImageNet weights (else random ones).
+        weights: the path of a file with other weights for a backbone given by name, see `load_backbone`.
         requires_grad: whether the backbone trains; then a module is used itself, not a copy. By default its parameters
             are frozen and it stays in evaluation mode, whatever mode the extractor is put in.
 
-    Raises `ValueError` for an unknown backbone and for layers that do not exist (the error lists those that do) and
-    `RuntimeError` for a layer that does not run or does not return a tensor, or for weights that cannot be downloaded.
+    Raises `ValueError` for an unknown backbone, for layers that do not exist (the error lists those that do) and for
+    `weights` that do not fit, and `RuntimeError` for a layer that does not run or does not return a tensor, or for
+    weights that cannot be downloaded.
 
     Source: the interface is anomalib's `FeatureExtractor`.
 
@@ -97,6 +100,7 @@ class FeatureExtractor(nn.Module):
         layers: Sequence[str],
         pre_trained: bool = True,
         *,
+        weights: str | os.PathLike[str] | None = None,
         requires_grad: bool = False,
     ) -> None:
         super().__init__()
@@ -104,8 +108,11 @@ class FeatureExtractor(nn.Module):
             raise ValueError(f"layers: expected a list of one or more different layer names, got {layers!r}")
         if not isinstance(backbone, (str, nn.Module)):
             raise TypeError(f"backbone: expected a name or an nn.Module, got {type(backbone).__name__}")
+        self.weights = path_of(weights)
         if isinstance(backbone, str):
-            backbone = load_backbone(backbone, pre_trained)
+            backbone = load_backbone(backbone, pre_trained, weights=self.weights)
+        elif self.weights is not None:
+            raise ValueError(f"weights: expected None for a backbone that is a module, got {self.weights!r}")
         elif not requires_grad:
             backbone = copy.deepcopy(backbone)
         self.backbone = backbone

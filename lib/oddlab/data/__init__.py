@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "default": ["photographs"],
         "defects": ["DEFECTS", "draw_defect"],
         "digits": ["read_digits"],
+        "download": ["DownloadError", "fetch"],
         "files": ["find_images"],
         "folders": ["read_folder"],
         "home": ["data_home"],

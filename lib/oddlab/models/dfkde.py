@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from oddlab.backbones import OFFLINE
+from oddlab.backbones import OFFLINE, path_of
 from oddlab.kde import GaussianKDE
 from oddlab.models.one_pass import CollectingDetector
 from oddlab.models.patch_features import PatchFeatures
@@ -26,6 +27,7 @@ class DFKDE(CollectingDetector):
         backbone: a name for `load_backbone`, or a module, of which a copy is used.
         layers: the layers whose features are joined.
         pre_trained: whether the backbone has ImageNet weights.
+        weights: the path of a file with other weights for the backbone, see `load_backbone`.
         image_size: S, the side in pixels of the images, which are (N, 3, S, S) in [0, 1].
         n_components: how many components are kept, or which share of the variance; fewer than the good images.
         bandwidth: of the density, as for `GaussianKDE`.
@@ -51,13 +53,15 @@ class DFKDE(CollectingDetector):
         layers: Sequence[str] = ("blocks.12",),
         pre_trained: bool = True,
         *,
+        weights: str | os.PathLike[str] | None = None,
         image_size: int = 224,
         n_components: int | float = 0.97,
         bandwidth: str | float = "scott",
     ) -> None:
         super().__init__()
+        weights = path_of(weights)
         self.keep_arguments(locals())
-        self.features = PatchFeatures(backbone, layers, pre_trained, image_size=image_size)
+        self.features = PatchFeatures(backbone, layers, pre_trained, weights=weights, image_size=image_size)
         self.pca = PCA(n_components)
         self.kde = GaussianKDE(bandwidth=bandwidth)
 

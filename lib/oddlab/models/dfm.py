@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from oddlab.backbones import OFFLINE
+from oddlab.backbones import OFFLINE, path_of
 from oddlab.models.one_pass import CollectingDetector
 from oddlab.models.patch_features import PatchFeatures, anomaly_map, smoothing
 from oddlab.pca import PCA
@@ -32,6 +33,7 @@ class DFM(CollectingDetector):
         backbone: a name for `load_backbone`, or a module, of which a copy is used.
         layers: the layers whose features are joined.
         pre_trained: whether the backbone has ImageNet weights.
+        weights: the path of a file with other weights for the backbone, see `load_backbone`.
         image_size: S, the side in pixels of the images, which are (N, 3, S, S) in [0, 1].
         n_components: k, or the share of the variance that k components must keep.
         score: "fre" or "nll".
@@ -58,16 +60,18 @@ class DFM(CollectingDetector):
         layers: Sequence[str] = ("blocks.12",),
         pre_trained: bool = True,
         *,
+        weights: str | os.PathLike[str] | None = None,
         image_size: int = 224,
         n_components: int | float = 0.97,
         score: str = "fre",
         sigma: float = 4.0,
     ) -> None:
         super().__init__()
+        weights = path_of(weights)
         self.keep_arguments(locals())
         if score not in SCORES:
             raise ValueError(f"score: expected 'fre' or 'nll', got {score!r}")
-        self.features = PatchFeatures(backbone, layers, pre_trained, image_size=image_size)
+        self.features = PatchFeatures(backbone, layers, pre_trained, weights=weights, image_size=image_size)
         self.pca = PCA(n_components)
         self.blur = smoothing(sigma)
         self.score = score

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from oddlab.anomaly_module import AnomalyModule
-from oddlab.backbones import OFFLINE
+from oddlab.backbones import OFFLINE, path_of
 from oddlab.checks import NotFittedError, check_int, check_number
 from oddlab.flow import AllInOneBlock, SequenceINN
 from oddlab.gaussian import MultiVariateGaussian
@@ -74,6 +75,7 @@ class FastFlow(AnomalyModule):
         backbone: a name for `load_backbone`, or a module, of which a copy is used.
         layers: the layers that get a flow each.
         pre_trained: whether the backbone has ImageNet weights.
+        weights: the path of a file with other weights for the backbone, see `load_backbone`.
         image_size: S, the side in pixels of the images, which are (N, 3, S, S) in [0, 1].
         flow_steps: how many blocks each flow has.
         hidden_ratio: channels between the convolutions of a subnet, as a share of those that enter it.
@@ -109,6 +111,7 @@ class FastFlow(AnomalyModule):
         layers: Sequence[str] = LAYERS,
         pre_trained: bool = True,
         *,
+        weights: str | os.PathLike[str] | None = None,
         image_size: int = 224,
         flow_steps: int = 4,
         hidden_ratio: float = 1.0,
@@ -118,13 +121,14 @@ class FastFlow(AnomalyModule):
         random_state: int | torch.Generator | None = 0,
     ) -> None:
         super().__init__()
+        weights = path_of(weights)
         self.keep_arguments(locals())
         check_int("flow_steps", flow_steps)
         check_number("hidden_ratio", hidden_ratio, above=0)
         self.noise = check_number("noise", noise)
         self.learning_rate = check_number("learning_rate", learning_rate, above=0)
         self.seed = seed_of(random_state)
-        self.features = PatchFeatures(backbone, layers, pre_trained, image_size=image_size)
+        self.features = PatchFeatures(backbone, layers, pre_trained, weights=weights, image_size=image_size)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             flows = [convolutional_flow(shape, flow_steps, hidden_ratio) for shape in self.features.shapes]

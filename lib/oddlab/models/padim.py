@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from oddlab.backbones import OFFLINE
+from oddlab.backbones import OFFLINE, path_of
 from oddlab.checks import check_int
 from oddlab.gaussian import MultiVariateGaussian
 from oddlab.models.one_pass import OnePassDetector
@@ -30,6 +31,7 @@ class PaDiM(OnePassDetector):
         backbone: a name for `load_backbone`, or a module, of which a copy is used.
         layers: the layers whose features are joined.
         pre_trained: whether the backbone has ImageNet weights.
+        weights: the path of a file with other weights for the backbone, see `load_backbone`.
         image_size: S, the side in pixels of the images, which are (N, 3, S, S) in [0, 1].
         n_features: how many of the features are kept, drawn at random; None keeps all.
         sigma: of the blur, in pixels of the image; 0 for none.
@@ -58,6 +60,7 @@ class PaDiM(OnePassDetector):
         layers: Sequence[str] = ("blocks.4", "blocks.10"),
         pre_trained: bool = True,
         *,
+        weights: str | os.PathLike[str] | None = None,
         image_size: int = 224,
         n_features: int | None = None,
         sigma: float = 4.0,
@@ -65,8 +68,9 @@ class PaDiM(OnePassDetector):
         random_state: int | torch.Generator | None = 0,
     ) -> None:
         super().__init__()
+        weights = path_of(weights)
         self.keep_arguments(locals())
-        self.features = PatchFeatures(backbone, layers, pre_trained, image_size=image_size)
+        self.features = PatchFeatures(backbone, layers, pre_trained, weights=weights, image_size=image_size)
         total = self.features.n_features
         if n_features is not None and check_int("n_features", n_features) > total:
             raise ValueError(f"n_features: expected None or 1 to {total}, the channels of {list(layers)}, got {n_features}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -18,14 +19,14 @@ class PatchFeatures(nn.Module):
     r"""The maps of several layers side by side on the finest grid: features (N, D, h, w) of images (N, 3, S, S).
 
     Args:
-        backbone, layers, pre_trained: as for `FeatureExtractor`.
+        backbone, layers, pre_trained, weights: as for `FeatureExtractor`.
         image_size: S, the side of the images in pixels; they hold values in [0, 1].
         pool: the side, odd, of the window over which each map is averaged first; 1 does not.
         mode: how coarser maps are brought to the finest grid, as `torch.nn.functional.interpolate` calls it.
 
     `shapes` are those of the maps one by one, `grid` is (h, w) and `n_features` is D. Features have the images' dtype,
-    whatever the network computes in, also where autocast runs it in half precision. Raises `ValueError` for images of another size, `TypeError`
-    for images that are neither float32 nor float64.
+    whatever the network computes in, also where autocast runs it in half precision. Raises `ValueError` for images of
+    another size, `TypeError` for images that are neither float32 nor float64.
 
     >>> features = PatchFeatures("efficientnet_lite0", ["blocks.2", "blocks.4"], image_size=64)
     >>> features(torch.rand(2, 3, 64, 64)).shape
@@ -41,13 +42,14 @@ class PatchFeatures(nn.Module):
         layers: Sequence[str],
         pre_trained: bool = True,
         *,
+        weights: str | os.PathLike[str] | None = None,
         image_size: int,
         pool: int = 1,
         mode: str = "nearest",
     ) -> None:
         super().__init__()
         self.image_size = check_int("image_size", image_size)
-        self.extractor = FeatureExtractor(backbone, layers, pre_trained)
+        self.extractor = FeatureExtractor(backbone, layers, pre_trained, weights=weights)
         self.pool, self.mode = pool, mode
         like = {"dtype": self.extractor.dtype, "device": self.extractor.device}
         mean, std = normalization(self.extractor.backbone)

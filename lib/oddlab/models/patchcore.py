@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from oddlab.backbones import OFFLINE
+from oddlab.backbones import OFFLINE, path_of
 from oddlab.checks import NotFittedError, check_int
 from oddlab.coreset import farthest_first, share_of
 from oddlab.models.one_pass import CollectingDetector
@@ -32,6 +33,7 @@ class PatchCore(CollectingDetector):
         backbone: a name for `load_backbone`, or a module, of which a copy is used.
         layers: the layers whose features are joined, the coarser brought to the finest grid bilinearly.
         pre_trained: whether the backbone has ImageNet weights.
+        weights: the path of a file with other weights for the backbone, see `load_backbone`.
         image_size: S, the side in pixels of the images, which are (N, 3, S, S) in [0, 1].
         sampling_ratio: the share of the good patches that the bank keeps, chosen as by `KCenterGreedy`.
         n_neighbors: b; 1 leaves the scores as the largest distances.
@@ -65,6 +67,7 @@ class PatchCore(CollectingDetector):
         layers: Sequence[str] = ("blocks.4", "blocks.10"),
         pre_trained: bool = True,
         *,
+        weights: str | os.PathLike[str] | None = None,
         image_size: int = 224,
         sampling_ratio: float = 0.1,
         n_neighbors: int = 9,
@@ -72,9 +75,12 @@ class PatchCore(CollectingDetector):
         random_state: int | torch.Generator | None = 0,
     ) -> None:
         super().__init__()
+        weights = path_of(weights)
         self.keep_arguments(locals())
         share_of(1, sampling_ratio)
-        self.features = PatchFeatures(backbone, layers, pre_trained, image_size=image_size, pool=3, mode="bilinear")
+        self.features = PatchFeatures(
+            backbone, layers, pre_trained, weights=weights, image_size=image_size, pool=3, mode="bilinear"
+        )
         self.blur = smoothing(sigma)
         self.sampling_ratio, self.n_neighbors = sampling_ratio, check_int("n_neighbors", n_neighbors)
         self.random_state = random_state
