@@ -20,15 +20,14 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from oddlab import PCA, AllInOneBlock, KCenterGreedy, SequenceINN
+from oddlab.modes import NO_FLOAT64
+from oddlab.neighbors import nearest
 from test_promises import PARTS, fitted, sample, tensors
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
-
-from oddlab import PCA, AllInOneBlock, KCenterGreedy, SequenceINN
-from oddlab.modes import NO_FLOAT64
-from oddlab.neighbors import nearest
 
 
 class Module(_DummyBackendModule):
@@ -155,7 +154,9 @@ def points(n: int, d: int, device: torch.device) -> Tensor:
 
 LARGE = {
     "PCA by Lanczos steps": lambda device: [PCA(3).fit(points(500, 300, device)).components],
-    "coreset in several rounds": lambda device: [KCenterGreedy(points(1500, 4, device), 0.2, random_state=0).sample_coreset()],
+    "coreset in several rounds": lambda device: [
+        KCenterGreedy(points(1500, 4, device), 0.2, random_state=0).sample_coreset()
+    ],
     "projected coreset": lambda device: [
         KCenterGreedy(points(50, 120, device), 0.2, random_state=0, project=True).sample_coreset()
     ],

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
-
 from oddlab import DFKDE, DFM, FastFlow, PaDiM, PatchCore
 from oddlab.data import ImageData, ImageDataset, read_folder, texture_folder
+from torch.utils.data import DataLoader
 
 TOGETHER = 4
 LAYERS = {"layers": ["blocks.1"], "image_size": 32}
@@ -57,7 +56,9 @@ def run(detector: pl.LightningModule, data: pl.LightningDataModule, processes: i
     checkpoint = trainer.checkpoint_callback.best_model_path
     stored = torch.load(checkpoint, weights_only=True)["state_dict"]
     figures = trainer.test(detector, data, verbose=False)[0]
-    images = torch.stack([detector_input["image"] for detector_input in ImageDataset(read_folder(texture_folder(), "gravel")[1][:3], 32)])
+    images = torch.stack(
+        [detector_input["image"] for detector_input in ImageDataset(read_folder(texture_folder(), "gravel")[1][:3], 32)]
+    )
     with torch.no_grad():
         scores = detector.eval()(images)["pred_scores"]
     state = {name: value for name, value in detector.state_dict().items() if not name.startswith("features.")}
@@ -83,7 +84,9 @@ def main(processes: int, folder: Path) -> None:
             data = ImageData(train[:n], test, image_size=32, batch_size=batch_size)
             found[f"{name}, {case}"] = run(make(), data, processes, folder / "logs")
     for name in ("PaDiM", "DFM"):
-        found[f"{name}, plain loaders"] = run(DETECTORS[name](), Plain(train[:9], test, batch_size), processes, folder / "logs")
+        found[f"{name}, plain loaders"] = run(
+            DETECTORS[name](), Plain(train[:9], test, batch_size), processes, folder / "logs"
+        )
     rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
     torch.save(found, folder / f"{rank}.pt")
 

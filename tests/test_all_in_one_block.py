@@ -7,10 +7,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import nn
-
 from oddlab import AllInOneBlock
 from oddlab.flow.global_affine import ACTIVATIONS
+from torch import nn
 
 OPTIONS = [
     dict(gin_block=gin, permute_soft=soft, learned_householder_permutation=k, reverse_permutation=rev)
@@ -132,7 +131,12 @@ def test_the_matrix_of_reflections_is_what_is_applied():
     torch.testing.assert_close(made._permute(x)[0], x @ p.T)
     torch.testing.assert_close(made._permute(x, rev=True)[0], x @ p)
     torch.testing.assert_close(p @ p.T, torch.eye(5, dtype=torch.float64))
-    assert block((5, 2, 2), learned_householder_permutation=3)._construct_householder_permutation().shape == (5, 5, 1, 1)
+    assert block((5, 2, 2), learned_householder_permutation=3)._construct_householder_permutation().shape == (
+        5,
+        5,
+        1,
+        1,
+    )
 
 
 def test_a_reflection_vector_of_0_reflects_nothing():
@@ -167,9 +171,10 @@ def test_the_global_scale_starts_where_it_is_asked_to():
     for activation in ACTIVATIONS:
         made = block((2,), global_affine_init=3.0, global_affine_type=activation)
         assert made([torch.zeros(1, 2, dtype=torch.float64)])[1].item() == pytest.approx(
-            2 * torch.log(torch.tensor(3.0)).item() + made._affine(
-                torch.zeros(1, 1, dtype=torch.float64), made.subnet(torch.zeros(1, 1, dtype=torch.float64))
-            )[1].item(),
+            2 * torch.log(torch.tensor(3.0)).item()
+            + made._affine(torch.zeros(1, 1, dtype=torch.float64), made.subnet(torch.zeros(1, 1, dtype=torch.float64)))[
+                1
+            ].item(),
             rel=1e-6,
         )
 

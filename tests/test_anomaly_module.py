@@ -3,12 +3,11 @@ import math
 import pytest
 import pytorch_lightning as pl
 import torch
+from oddlab import AnomalyModule
+from oddlab.threshold import AdaptiveThreshold
 from sklearn.metrics import f1_score, roc_auc_score
 from torch.utils.data import DataLoader
 from torchmetrics.classification import BinaryAUROC
-
-from oddlab import AnomalyModule
-from oddlab.threshold import AdaptiveThreshold
 
 
 class Brightness(AnomalyModule):
@@ -28,7 +27,11 @@ class Brightness(AnomalyModule):
 
     def validation_step(self, batch, batch_idx):
         brightness = self.scale * self(batch["image"]).mean(dim=1)
-        return {**batch, "anomaly_maps": brightness} if self.maps else {**batch, "pred_scores": brightness.mean(dim=(1, 2))}
+        return (
+            {**batch, "anomaly_maps": brightness}
+            if self.maps
+            else {**batch, "pred_scores": brightness.mean(dim=(1, 2))}
+        )
 
 
 class Written(AnomalyModule):

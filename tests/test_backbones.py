@@ -7,17 +7,32 @@ import pytorch_lightning as pl
 import skimage.data
 import torch
 import torchvision
-from torchvision.transforms.v2 import functional as T
-
 from oddlab import DFM, FeatureExtractor, load_backbone, normalization
 from oddlab.backbones import LITE, imagenet_weights
 from oddlab.efficientnet_lite import SameConv2d
 from oddlab.models.patch_features import PatchFeatures
+from torchvision.transforms.v2 import functional as T
 
-FAMILIES = """
-alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_l googlenet inception_v3 maxvit_t mnasnet0_5
-mobilenet_v2 mobilenet_v3_small resnet18 shufflenet_v2_x0_5 squeezenet1_0 swin_t vgg16 vit_b_16 vit_h_14
-""".split()
+FAMILIES = [
+    "alexnet",
+    "convnext_tiny",
+    "densenet121",
+    "efficientnet_b0",
+    "efficientnet_v2_l",
+    "googlenet",
+    "inception_v3",
+    "maxvit_t",
+    "mnasnet0_5",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "resnet18",
+    "shufflenet_v2_x0_5",
+    "squeezenet1_0",
+    "swin_t",
+    "vgg16",
+    "vit_b_16",
+    "vit_h_14",
+]
 
 
 def cat(side=224):
@@ -122,7 +137,9 @@ def test_a_checkpoint_of_a_torchvision_backbone_loads_without_a_download(monkeyp
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", unreachable)
     monkeypatch.setattr(torchvision.models._api.WeightsEnum, "get_state_dict", unreachable)
     loaded = DFM.load_from_checkpoint(tmp_path / "dfm.ckpt", weights_only=True)
-    assert loaded.hparams["pre_trained"] and torch.equal(loaded.eval()(images)["pred_scores"], model.eval()(images)["pred_scores"])
+    assert loaded.hparams["pre_trained"] and torch.equal(
+        loaded.eval()(images)["pred_scores"], model.eval()(images)["pred_scores"]
+    )
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
-
 from oddlab import GaussianBlur2d
 from oddlab import blur as module
 from oddlab.blur import border_index
+from scipy import ndimage
 
 SCIPY = {"reflect": "mirror", "replicate": "nearest", "circular": "wrap", "constant": "constant"}
 
@@ -65,7 +64,10 @@ def test_channels_are_blurred_each_by_itself_and_state_loads():
     x = noise(1, 3, 12, 12)
     alone = torch.cat([GaussianBlur2d(None, 1.0, 1)(channel) for channel in x.split(1, dim=1)], dim=1)
     torch.testing.assert_close(blur(x), alone)
-    assert str(GaussianBlur2d(None, 1.0, channels=3).load_state_dict(blur.state_dict())) == "<All keys matched successfully>"
+    assert (
+        str(GaussianBlur2d(None, 1.0, channels=3).load_state_dict(blur.state_dict()))
+        == "<All keys matched successfully>"
+    )
 
 
 def test_the_gradient_is_that_of_a_linear_map():

@@ -14,12 +14,11 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_notebook
-from rich.console import Console
-
 from oddlab import doctor
 from oddlab.cli import main
 from oddlab.lab.progress import shown
 from oddlab.lab.result import Result
+from rich.console import Console
 
 # A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C; the command must not.
 SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -93,12 +92,11 @@ def test_interrupted(notebooks):
     assert "01_good" in command.stdout.readline()
     time.sleep(2)
     command.send_signal(signal.SIGINT)
-    stdout, stderr = command.communicate(timeout=120)
+    _, stderr = command.communicate(timeout=120)
     assert command.returncode == 130
     # Older kernels' debuggers say something of their own first.
     assert stderr.splitlines()[-1] == (
-        "Interrupted. What is finished is in out; "
-        "go on with: oddlab run good long bad -p seed=3 --resume --out out"
+        "Interrupted. What is finished is in out; go on with: oddlab run good long bad -p seed=3 --resume --out out"
     )
     summary = json.loads(Path("out/summary.json").read_text())
     assert [result["status"] for result in summary["notebooks"]] == ["ok", "interrupted", "waiting"]

@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from oddlab import KCenterGreedy, SparseRandomProjection, coreset
 
 
@@ -101,7 +100,9 @@ def test_radii_never_grow_and_the_last_is_what_the_coreset_leaves():
     sampler = KCenterGreedy(points, 0.05, random_state=0)
     bank = sampler.sample_coreset()
     assert (sampler.radii.diff() <= 0).all()
-    assert torch.cdist(points.double(), bank.double()).amin(dim=1).max().item() == pytest.approx(sampler.radii[-1].item())
+    assert torch.cdist(points.double(), bank.double()).amin(dim=1).max().item() == pytest.approx(
+        sampler.radii[-1].item()
+    )
 
 
 def test_the_radius_is_at_most_twice_the_best_possible():

@@ -4,10 +4,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from oddlab.data import (
+    DEFECTS,
+    TEXTURES,
+    ImageData,
+    ImageDataset,
+    Sample,
+    data_home,
+    draw_defect,
+    read_digits,
+    read_folder,
+    read_magnetic_tiles,
+    split,
+    texture_folder,
+)
 from PIL import Image
-
-from oddlab.data import DEFECTS, TEXTURES, ImageData, ImageDataset, Sample, data_home, draw_defect
-from oddlab.data import read_digits, read_folder, read_magnetic_tiles, split, texture_folder
 
 
 def write(path, size=(20, 16), value=128):

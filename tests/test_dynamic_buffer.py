@@ -1,8 +1,7 @@
 import pytest
 import torch
-from torch import nn
-
 from oddlab import DynamicBufferModule
+from torch import nn
 
 
 class Bank(DynamicBufferModule):

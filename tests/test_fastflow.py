@@ -3,12 +3,11 @@ import pytest
 import scipy.linalg
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
-
 from oddlab import FastFlow, FeatureExtractor, normalization
 from oddlab.data import ImageData, read_folder, texture_folder
 from oddlab.lab import trainer
 from oddlab.models import feature_cache
+from scipy import ndimage
 
 DEVICE = torch.device("cpu")
 
@@ -95,7 +94,9 @@ def test_loss_maps_and_scores_are_the_formulas_step_by_step():
     result = model(test)
     found, scores = result["anomaly_maps"], result["pred_scores"]
     torch.testing.assert_close(scores, sharp.amax(dim=(1, 2)))
-    blurred = torch.stack([torch.from_numpy(ndimage.gaussian_filter(m.numpy(), 2.0, mode="mirror", truncate=4)) for m in sharp])
+    blurred = torch.stack(
+        [torch.from_numpy(ndimage.gaussian_filter(m.numpy(), 2.0, mode="mirror", truncate=4)) for m in sharp]
+    )
     torch.testing.assert_close(found, blurred, rtol=1e-3, atol=1e-4)
 
 

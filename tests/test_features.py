@@ -4,11 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from torch import nn
-
 from oddlab import FeatureExtractor, load_backbone
 from oddlab.features import run_with_hooks
 from oddlab.inference import for_inference
+from torch import nn
 
 
 class Counting(nn.Module):
@@ -131,7 +130,9 @@ class Branching(nn.Module):
         return self.norm(self.conv(x)) if x.mean() > 0 else self.norm(self.conv(-x))
 
 
-@pytest.mark.parametrize("make", [lambda: load_backbone("resnet18", pre_trained=False).train(), Branching], ids=["traced", "plain"])
+@pytest.mark.parametrize(
+    "make", [lambda: load_backbone("resnet18", pre_trained=False).train(), Branching], ids=["traced", "plain"]
+)
 def test_a_callers_network_is_left_as_it_was(make):
     net = make()
     before = copy.deepcopy(net.state_dict())

@@ -5,10 +5,9 @@ import tracemalloc
 
 import pytest
 import torch
-from PIL import Image
-
 from oddlab.data import ImageData, ImageDataset, find_images, photographs, read_folder, read_magnetic_tiles
 from oddlab.data.home import data_home
+from PIL import Image
 
 
 def write(path, value=128, size=(12, 10)):
@@ -48,7 +47,8 @@ def test_good_may_be_written_with_a_capital(bolts, where):
 
 
 @pytest.mark.parametrize(
-    "name", ["{}_mask.PNG", "{}.bmp", "{}_mask.tif", "{}_gt.png", "{}-mask.png", "mask_{}.png", "{}_label.png", "{}.mask.png"]
+    "name",
+    ["{}_mask.PNG", "{}.bmp", "{}_mask.tif", "{}_gt.png", "{}-mask.png", "mask_{}.png", "{}_label.png", "{}.mask.png"],
 )
 def test_masks_may_have_other_names_and_endings(bolts, name):
     for i in range(2):
@@ -154,7 +154,9 @@ def test_the_published_split_of_the_tiles_in_both_layouts(tmp_path):
     write(own / "MT_Crack/Imgs/a.jpg"), write(own / "MT_Crack/Imgs/a.png", 255)
     write(written / "test/crack/a.jpg"), write(written / "ground_truth/crack/a_mask.png", 255)
     for root in (own, written):
-        with pytest.raises(ValueError, match="published_split: expected the names of the training images in .*train_names.txt"):
+        with pytest.raises(
+            ValueError, match="published_split: expected the names of the training images in .*train_names.txt"
+        ):
             read_magnetic_tiles(root, published_split=True)
         (root / "train_names.txt").write_text("".join(f"{name}.jpg\n" for name in names[:4]))
         train, test = read_magnetic_tiles(root, published_split=True)
@@ -164,9 +166,13 @@ def test_the_published_split_of_the_tiles_in_both_layouts(tmp_path):
         seeded = read_magnetic_tiles(root, train_share=0.5)[0]
         assert len(seeded) == 3
         (root / "train_names.txt").write_text("other.jpg")
-        with pytest.raises(ValueError, match="root: expected the 1 images of train_names.txt .* 1 are not there: other.jpg"):
+        with pytest.raises(
+            ValueError, match="root: expected the 1 images of train_names.txt .* 1 are not there: other.jpg"
+        ):
             read_magnetic_tiles(root, published_split=True)
-    assert [s.image.stem for s in read_magnetic_tiles(own)[0]] == [s.image.stem for s in read_magnetic_tiles(written)[0]]
+    assert [s.image.stem for s in read_magnetic_tiles(own)[0]] == [
+        s.image.stem for s in read_magnetic_tiles(written)[0]
+    ]
 
 
 def test_photographs_are_ones_own_or_solar_cells_or_textures(bolts, capsys, monkeypatch):

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.distance import mahalanobis
-
 from oddlab import MultiVariateGaussian
 from oddlab import gaussian as module
+from scipy.spatial.distance import mahalanobis
 
 
 def embeddings(n=40, d=5, side=3, seed=0, dtype=torch.float64):
@@ -22,7 +21,9 @@ def test_cov_is_that_of_numpy(rowvar, bias, ddof, weighted, shape):
     n = shape[-1] if rowvar or len(shape) == 1 else shape[0]
     weights = torch.linspace(0.5, 2, n, dtype=torch.float64) if weighted else None
     ours = MultiVariateGaussian._cov(x, rowvar=rowvar, bias=bias, ddof=ddof, aweights=weights)
-    theirs = np.cov(x.numpy(), rowvar=rowvar, bias=bias, ddof=ddof, aweights=None if weights is None else weights.numpy())
+    theirs = np.cov(
+        x.numpy(), rowvar=rowvar, bias=bias, ddof=ddof, aweights=None if weights is None else weights.numpy()
+    )
     np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-12)
 
 

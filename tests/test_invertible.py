@@ -5,11 +5,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from torch import nn
-from torch.distributions import LogNormal, MultivariateNormal, Normal
-
 from oddlab import AllInOneBlock, InvertibleModule, SequenceINN
 from oddlab.flow.invertible import check_dims
+from torch import nn
+from torch.distributions import LogNormal, MultivariateNormal, Normal
 
 
 class Linear(InvertibleModule):

@@ -11,7 +11,6 @@ import warnings
 import numpy as np
 import pytest
 import torch
-
 from oddlab.lab import check, exercises, setup, show_source, trainer
 from oddlab.lab.session import choose_device
 from oddlab.lab.source import fenced, without_docstrings
@@ -131,7 +130,7 @@ class Sample:
     kind = "not a docstring"
 
     def method(self):
-        '''Removed.'''
+        """Removed."""
 
         # Kept.
         return """not a docstring"""  # kept too
@@ -192,7 +191,9 @@ class TestSource:
 
 CHECKERS = '''
 import math
+from oddlab.lab.exercises.exercise import checker
 
+@checker
 def double(answer):
     """Right for a function that doubles."""
     if answer(2) == 2:
@@ -200,6 +201,7 @@ def double(answer):
             still the same"""
     return None if answer(2) == 4 else f"2 gives {answer(2)}"
 
+@checker
 def refuses(answer):
     """Right for a function that raises ValueError for a negative number."""
     try:
@@ -210,16 +212,20 @@ def refuses(answer):
         return "that is another exception"
     return "it should raise"
 
+@checker
 def number(answer):
     return None if answer == 3 else "it is three"
 
+@checker
 def broken(answer):
     raise KeyError("a mistake in the checker")
 
+@checker
 def broken_after(answer):
     answer(1)
     return 1 / 0
 
+@checker
 def attributes(answer):
     return None if (answer.__name__, answer.extra) == ("named", 5) else "lost"
 

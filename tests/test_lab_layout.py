@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-
 from oddlab.lab import subplots
 from oddlab.lab.figures import png
 from oddlab.lab.layout import KeptLayout
@@ -41,7 +40,9 @@ def test_axes_stand_still_while_their_text_fits():
     assert places(alone) != places(first)
 
 
-@pytest.mark.parametrize("other", [dict(top=1e5), dict(top=1e8), dict(axes=3), dict(title="two\nlines"), dict(colorbar=True)])
+@pytest.mark.parametrize(
+    "other", [dict(top=1e5), dict(top=1e8), dict(axes=3), dict(title="two\nlines"), dict(colorbar=True)]
+)
 def test_what_needs_more_room_gets_it_and_keeps_it(other):
     layout, wanted, got, later = KeptLayout(), figure(**other), figure(**other), figure(**other)
     png(wanted)

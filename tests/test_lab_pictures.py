@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-
 from oddlab.data import ImageDataset, read_folder, texture_folder
 from oddlab.lab import (
     NumberTable,
@@ -63,7 +62,10 @@ class TestGrids:
         [
             (lambda: picture_grid([]), "pictures: expected at least one"),
             (lambda: picture_grid([np.zeros(3)]), r"pictures: expected shapes \(H, W\) or \(3, H, W\), got \(3,\)"),
-            (lambda: picture_grid([np.eye(2)], ["a", "b"]), "titles: expected at most one for each of 1 pictures, got 2"),
+            (
+                lambda: picture_grid([np.eye(2)], ["a", "b"]),
+                "titles: expected at most one for each of 1 pictures, got 2",
+            ),
             (lambda: heat_map_grid([np.eye(2)], []), "anomaly_maps: expected one for each of 1 images, got 0"),
             (lambda: strip(lambda: None, []), "settings: expected at least one"),
         ],
@@ -112,7 +114,9 @@ class TestPlots:
 
 class TestTables:
     def test_it_prints_and_renders(self):
-        table = NumberTable({"a": {"AUROC": [0.9, 0.95], "images": 1344}, "b": {"AUROC": 0.5, "images": None}}, digits=2)
+        table = NumberTable(
+            {"a": {"AUROC": [0.9, 0.95], "images": 1344}, "b": {"AUROC": 0.5, "images": None}}, digits=2
+        )
         assert repr(table) == "    AUROC        images\na   0.93 ± 0.04  1,344\nb   0.5"
         assert table._repr_markdown_().splitlines()[1:3] == ["| --- | ---: | ---: |", "| a | 0.93 ± 0.04 | 1,344 |"]
 
@@ -136,7 +140,15 @@ class TestLoops:
         def run(random_state):
             weight = torch.zeros(3, requires_grad=True)
             data = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) + 2
-            losses = train(lambda x: (x - weight).square().mean(), [weight], data, steps=150, batch_size=8, lr=0.1, random_state=random_state)
+            losses = train(
+                lambda x: (x - weight).square().mean(),
+                [weight],
+                data,
+                steps=150,
+                batch_size=8,
+                lr=0.1,
+                random_state=random_state,
+            )
             return losses, weight.detach()
 
         before = torch.get_rng_state()

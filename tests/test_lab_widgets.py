@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-import time
 
 import ipywidgets
 import pytest
-from PIL import Image
 from matplotlib import pyplot
 from matplotlib.figure import Figure
-
 from oddlab.lab import corners, explore, subplots, widgets
 from oddlab.lab.controls import make_control
+from PIL import Image
 
 
 def draw(sigma=2.0, k=3, border="reflect", outline=True):
@@ -197,7 +195,7 @@ class TestExplore:
         assert set(bundle) == {"text/plain", "application/vnd.jupyter.widget-view+json", "image/png"}
         picture = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
         assert picture.size == tuple(subplots()[0].get_size_inches() * subplots()[0].dpi)
-        assert metadata["image/png"]["alt"] == "draw(k=3)"
+        assert metadata["image/png"]["alt"] == "The figure at the settings draw(k=3)"
 
     def test_what_cannot_be_drawn_is_not_stored(self):
         def fails(k=1):

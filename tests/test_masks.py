@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import skimage.data
+from oddlab.data.masks import read_mask, resize_mask
 from PIL import Image
 from scipy import ndimage
-
-from oddlab.data.masks import read_mask, resize_mask
 
 DEFECT = np.zeros((40, 60), dtype=bool)
 DEFECT[5:25, 10:30] = True
@@ -48,7 +47,20 @@ def transparent():
         (Image.fromarray(DEFECT.astype(np.float32)), "tif"),
         (Image.fromarray(painted(255)), "webp"),
     ],
-    ids=["0 1", "0 255", "1 bit", "1 bit tif", "kind 3", "palette", "red", "dark blue", "transparent", "16 bit", "float", "webp"],
+    ids=[
+        "0 1",
+        "0 255",
+        "1 bit",
+        "1 bit tif",
+        "kind 3",
+        "palette",
+        "red",
+        "dark blue",
+        "transparent",
+        "16 bit",
+        "float",
+        "webp",
+    ],
 )
 def test_what_differs_from_black_is_defect(tmp_path, image, ending):
     image.save(tmp_path / f"mask.{ending}", **({"lossless": True} if ending == "webp" else {}))

@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from oddlab import neighbors
 from oddlab.neighbors import nearest
 
@@ -16,7 +15,9 @@ def test_nearest_is_that_of_all_differences_in_every_split_into_blocks(shift, dt
         monkeypatch.setattr(neighbors, "BLOCK_ENTRIES", entries)
         ours, index = nearest(queries, references, queries[0])
         assert torch.equal(index, squared.argmin(dim=1))
-        torch.testing.assert_close(ours, squared.amin(dim=1).to(dtype), rtol=1e-12 if dtype == torch.float64 else 1e-4, atol=0)
+        torch.testing.assert_close(
+            ours, squared.amin(dim=1).to(dtype), rtol=1e-12 if dtype == torch.float64 else 1e-4, atol=0
+        )
 
 
 def test_equal_points_are_0_apart_wherever_they_lie():

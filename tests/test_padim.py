@@ -3,10 +3,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
-
 from oddlab import FeatureExtractor, PaDiM, normalization
 from oddlab.data import ImageData, read_folder, texture_folder
+from scipy import ndimage
 
 
 def trainer(**kwargs):
@@ -100,7 +99,10 @@ def test_a_second_fit_starts_anew(fitted, gravel):
 def test_a_module_serves_as_backbone_and_its_checkpoint_loads_beside_it(gravel, tmp_path):
     from oddlab import load_backbone
 
-    model, lightning = PaDiM(load_backbone("efficientnet_lite0"), ["blocks.4"], image_size=128), trainer(limit_train_batches=2)
+    model, lightning = (
+        PaDiM(load_backbone("efficientnet_lite0"), ["blocks.4"], image_size=128),
+        trainer(limit_train_batches=2),
+    )
     lightning.fit(model, gravel)
     lightning.save_checkpoint(tmp_path / "own.ckpt")
     loaded = PaDiM.load_from_checkpoint(

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from PIL import Image
-
-from oddlab import AnomalyModule, DFM, PaDiM, predict
+from oddlab import DFM, AnomalyModule, PaDiM, predict
 from oddlab.data import PredictData
 from oddlab.prediction import PredictionWriter, heat_map
+from PIL import Image
 
 
 class Brightness(AnomalyModule):
@@ -49,7 +48,12 @@ def test_a_row_for_each_image_in_any_depth_and_a_heat_map_of_its_size(folder, tm
     found = predict(model, folder, tmp_path / "out", batch_size=3)
     assert found == tmp_path / "out" / "scores.csv"
     table = rows(found)
-    assert table[0] == ["path", "score", "decision"] and [row[0] for row in table[1:]] == ["a.png", "b/c.jpg", "b/c.png", "b/ü d.PNG"]
+    assert table[0] == ["path", "score", "decision"] and [row[0] for row in table[1:]] == [
+        "a.png",
+        "b/c.jpg",
+        "b/c.png",
+        "b/ü d.PNG",
+    ]
     assert [float(row[1]) for row in table[1:]] == pytest.approx([0.2, 0.4, 0.0, 1.0], abs=0.003)
     assert [row[2] for row in table[1:]] == ["good", "good", "good", "anomalous"]
     names = ["a.png.png", "b/c.jpg.png", "b/c.png.png", "b/ü d.PNG.png"]
@@ -96,7 +100,9 @@ def test_nothing_half_written_is_left_and_a_second_run_replaces_the_first(folder
     (folder / "z.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"image: expected an image file at .*z\.png, and it is empty"):
         predict(Brightness(), folder, tmp_path / "out", batch_size=1)
-    assert not (tmp_path / "out/scores.csv").exists() and all(not name.startswith(".") for name in files(tmp_path / "out"))
+    assert not (tmp_path / "out/scores.csv").exists() and all(
+        not name.startswith(".") for name in files(tmp_path / "out")
+    )
     with pytest.warns(UserWarning, match="1 of 5 files are left out"):
         predict(Brightness(), folder, tmp_path / "out", skip_broken=True)
     assert len(rows(tmp_path / "out/scores.csv")) == 5

@@ -13,12 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import oddlab
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-
-import oddlab
 from oddlab import (
     AUPRO,
     DFKDE,
@@ -40,6 +37,8 @@ from oddlab import (
 )
 from oddlab.flow.permutation import hard_permutation, soft_permutation
 from oddlab.modes import fitting
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -147,13 +146,22 @@ PARTS = {
             "sigma 0": (lambda: GaussianBlur2d(3, 0.0, 1), "sigma: expected .* above 0, got 0.0"),
             "three sigmas": (lambda: GaussianBlur2d(3, (1.0, 1.0, 1.0), 1), "sigma: expected one value or a pair"),
             "no channels": (lambda: GaussianBlur2d(3, 1.0, 0), "channels: expected .* got 0"),
-            "border": (lambda: GaussianBlur2d(3, 1.0, 1, border_type="mirror"), "border_type: .* reflect.* got 'mirror'"),
-            "channels": (lambda: GaussianBlur2d(3, 1.0, 2)(torch.rand(1, 3, 8, 8)), r"input_tensor: .* C = 2.* \(1, 3, 8, 8\)"),
+            "border": (
+                lambda: GaussianBlur2d(3, 1.0, 1, border_type="mirror"),
+                "border_type: .* reflect.* got 'mirror'",
+            ),
+            "channels": (
+                lambda: GaussianBlur2d(3, 1.0, 2)(torch.rand(1, 3, 8, 8)),
+                r"input_tensor: .* C = 2.* \(1, 3, 8, 8\)",
+            ),
             "valid": (
                 lambda: GaussianBlur2d(9, 1.0, 1, padding="valid")(torch.rand(1, 1, 8, 8)),
                 "input_tensor: expected .* H >= 9",
             ),
-            "integers": (lambda: GaussianBlur2d(3, 1.0, 1)(torch.ones(1, 1, 8, 8).byte()), "input_tensor: .* got uint8"),
+            "integers": (
+                lambda: GaussianBlur2d(3, 1.0, 1)(torch.ones(1, 1, 8, 8).byte()),
+                "input_tensor: .* got uint8",
+            ),
         },
     ),
     "MultiVariateGaussian": Part(
@@ -173,17 +181,28 @@ PARTS = {
         pure=("mahalanobis",),
         refused={
             "one sample": (lambda: MultiVariateGaussian(3, 4).fit(torch.rand(1, 3, 2, 2)), r"embedding: .* N >= 2"),
-            "D": (lambda: MultiVariateGaussian(3, 4).fit(torch.rand(9, 2, 2, 2)), r"embedding: .* D = 3.* \(9, 2, 2, 2\)"),
+            "D": (
+                lambda: MultiVariateGaussian(3, 4).fit(torch.rand(9, 2, 2, 2)),
+                r"embedding: .* D = 3.* \(9, 2, 2, 2\)",
+            ),
             "P": (lambda: MultiVariateGaussian(3, 4).fit(torch.rand(9, 3, 2, 3)), "embedding: .* n_patches = 4"),
-            "unfitted": (lambda: MultiVariateGaussian(3, 4).mahalanobis(torch.rand(1, 3, 2, 2)), "call fit or partial_fit"),
-            "constant": (lambda: MultiVariateGaussian(3, 4).fit(torch.ones(9, 3, 2, 2)), "covariance of 4 of 4 .* singular"),
+            "unfitted": (
+                lambda: MultiVariateGaussian(3, 4).mahalanobis(torch.rand(1, 3, 2, 2)),
+                "call fit or partial_fit",
+            ),
+            "constant": (
+                lambda: MultiVariateGaussian(3, 4).fit(torch.ones(9, 3, 2, 2)),
+                "covariance of 4 of 4 .* singular",
+            ),
             "N <= D without ridge": (
                 lambda: MultiVariateGaussian(3, 1, ridge=0.0).fit(torch.rand(3, 3, 1, 1)),
                 "embedding: the covariance of 1 of 1 patches is singular",
             ),
             "ridge": (lambda: MultiVariateGaussian(3, 4, ridge=-1.0), "ridge: expected .* got -1.0"),
             "merge": (
-                lambda: MultiVariateGaussian(3, 1).merge(MultiVariateGaussian(2, 1).partial_fit(torch.rand(5, 2, 1, 1))),
+                lambda: MultiVariateGaussian(3, 1).merge(
+                    MultiVariateGaussian(2, 1).partial_fit(torch.rand(5, 2, 1, 1))
+                ),
                 "other: expected n_features = 3",
             ),
         },
@@ -205,12 +224,18 @@ PARTS = {
         refused={
             "one point": (lambda: GaussianKDE(torch.rand(1, 3)), r"dataset: expected shape .* N >= 2, got \(1, 3\)"),
             "N <= D": (lambda: GaussianKDE(torch.rand(3, 3)), "dataset: expected .* N > D, or a ridge .* singular"),
-            "one point, repeated": (lambda: GaussianKDE(torch.ones(9, 3), ridge=0.1), "dataset: expected columns that vary"),
+            "one point, repeated": (
+                lambda: GaussianKDE(torch.ones(9, 3), ridge=0.1),
+                "dataset: expected columns that vary",
+            ),
             "D": (lambda: GaussianKDE(torch.rand(9, 3))(torch.rand(4, 2)), r"features: .* D = 3, got \(4, 2\)"),
             "unfitted": (lambda: GaussianKDE()(torch.rand(4, 2)), "GaussianKDE is not fitted: call fit"),
             "unfitted sample": (lambda: GaussianKDE().sample(4), "GaussianKDE is not fitted: call fit"),
             "no samples": (lambda: GaussianKDE(torch.rand(9, 3)).sample(0), "n: expected .* got 0"),
-            "seed": (lambda: GaussianKDE(torch.rand(9, 3)).sample(1, random_state="a"), "random_state: expected .* got 'a'"),
+            "seed": (
+                lambda: GaussianKDE(torch.rand(9, 3)).sample(1, random_state="a"),
+                "random_state: expected .* got 'a'",
+            ),
             "bandwidth": (lambda: GaussianKDE(bandwidth="scot"), "bandwidth: expected 'scott', .* got 'scot'"),
             "bandwidth 0": (lambda: GaussianKDE(bandwidth=0.0), "bandwidth: expected .* above 0, got 0.0"),
             "ridge": (lambda: GaussianKDE(ridge=-1.0), "ridge: expected .* got -1.0"),
@@ -283,7 +308,10 @@ PARTS = {
             "eps 0": (lambda: SparseRandomProjection(0.0), "eps: expected .* above 0 and below 1, got 0.0"),
             "eps 1": (lambda: SparseRandomProjection(1.0), "eps: expected .* above 0 and below 1, got 1.0"),
             "eps NaN": (lambda: SparseRandomProjection(float("nan")), "eps: expected .* above 0 and below 1, got nan"),
-            "n_samples": (lambda: SparseRandomProjection.johnson_lindenstrauss_min_dim(0), "n_samples: expected .* got 0"),
+            "n_samples": (
+                lambda: SparseRandomProjection.johnson_lindenstrauss_min_dim(0),
+                "n_samples: expected .* got 0",
+            ),
             "n_samples NaN": (
                 lambda: SparseRandomProjection.johnson_lindenstrauss_min_dim(float("nan")),
                 "n_samples: expected .* got nan",
@@ -294,7 +322,10 @@ PARTS = {
                 "n_components: expected at most D = 8.* got 9",
             ),
             "seed": (lambda: SparseRandomProjection(random_state="a"), "random_state: expected .* got 'a'"),
-            "one sample": (lambda: SparseRandomProjection().fit(torch.rand(1, 8)), r"embedding: .* N >= 2, got \(1, 8\)"),
+            "one sample": (
+                lambda: SparseRandomProjection().fit(torch.rand(1, 8)),
+                r"embedding: .* N >= 2, got \(1, 8\)",
+            ),
             "bound": (
                 lambda: SparseRandomProjection(0.5).fit(torch.rand(9, 80)),
                 "eps: expected .* at most D = 80 .* got 0.5, .* 105 for N = 9 .* larger eps",
@@ -331,7 +362,10 @@ PARTS = {
         shape=(5, 3),
         argument=None,
         fit=lambda part, x: part.fit(x),
-        calls={"forward": lambda part, x: part(x), "get_tensor_attribute": lambda part, x: part.get_tensor_attribute("rows")},
+        calls={
+            "forward": lambda part, x: part(x),
+            "get_tensor_attribute": lambda part, x: part.get_tensor_attribute("rows"),
+        },
         refused={
             "attribute": (lambda: Bank().get_tensor_attribute("row"), r"attribute_name: .* \['rows'\], got 'row'"),
         },
@@ -343,7 +377,10 @@ PARTS = {
         calls={"update": score},
         pure=(),
         refused={
-            "shapes": (lambda: AUPRO().update(torch.rand(1, 4, 4), torch.zeros(1, 4, 5)), r"target: .* \(1, 4, 4\), got \(1, 4, 5\)"),
+            "shapes": (
+                lambda: AUPRO().update(torch.rand(1, 4, 4), torch.zeros(1, 4, 5)),
+                r"target: .* \(1, 4, 4\), got \(1, 4, 5\)",
+            ),
             "one class": (
                 lambda: (metric := AUPRO(), metric.update(torch.rand(1, 4, 4), torch.zeros(1, 4, 4)), metric.compute()),
                 "target: expected both",
@@ -360,7 +397,10 @@ PARTS = {
         half=False,
         backbone=True,
         refused={
-            "unfitted": (lambda: PaDiM(layers=["stem"], image_size=32)(torch.rand(1, 3, 32, 32)), "call fit or partial_fit"),
+            "unfitted": (
+                lambda: PaDiM(layers=["stem"], image_size=32)(torch.rand(1, 3, 32, 32)),
+                "call fit or partial_fit",
+            ),
             "one training image": (
                 lambda: (
                     model := PaDiM(layers=["stem"], image_size=32),
@@ -370,7 +410,10 @@ PARTS = {
                 "has seen 1 samples and needs 2",
             ),
             "n_features": (lambda: PaDiM(layers=["stem"], n_features=33), "n_features: expected None or 1 to 32"),
-            "size": (lambda: PaDiM(layers=["stem"], image_size=32)(torch.rand(1, 3, 64, 64)), "images: expected .* H = 32"),
+            "size": (
+                lambda: PaDiM(layers=["stem"], image_size=32)(torch.rand(1, 3, 64, 64)),
+                "images: expected .* H = 32",
+            ),
         },
     ),
     "SSPCAB": Part(
@@ -385,7 +428,10 @@ PARTS = {
             "dilation": (lambda: SSPCAB(8, dilation=0), "dilation: expected .* at least 1, got 0"),
             "ratio": (lambda: SSPCAB(8, reduction_ratio=0.5), "reduction_ratio: expected an int .* got 0.5"),
             "channels": (lambda: SSPCAB(8)(torch.rand(1, 4, 8, 8)), r"x: .* C = 8.* got \(1, 4, 8, 8\)"),
-            "shapes": (lambda: SSPCAB.loss(torch.rand(1, 4, 8, 8), torch.rand(1, 1, 8, 8)), "x_hat: expected the shape"),
+            "shapes": (
+                lambda: SSPCAB.loss(torch.rand(1, 4, 8, 8), torch.rand(1, 1, 8, 8)),
+                "x_hat: expected the shape",
+            ),
         },
     ),
     "AllInOneBlock": Part(
@@ -440,7 +486,10 @@ PARTS = {
         refused={
             "ratio 0": (lambda: KCenterGreedy(torch.rand(9, 2), 0.0), "sampling_ratio: expected .* above 0 .* got 0.0"),
             "ratio 2": (lambda: KCenterGreedy(torch.rand(9, 2), 2.0), "sampling_ratio: expected .* at most 1, got 2.0"),
-            "seed": (lambda: KCenterGreedy(torch.rand(9, 2), 0.5, random_state="a"), "random_state: expected .* got 'a'"),
+            "seed": (
+                lambda: KCenterGreedy(torch.rand(9, 2), 0.5, random_state="a"),
+                "random_state: expected .* got 'a'",
+            ),
             "projection that is none": (
                 lambda: KCenterGreedy(torch.rand(900, 20), 0.5, project=True),
                 "eps: expected one that asks for at most D = 20 components",
@@ -477,10 +526,16 @@ PARTS = {
                 lambda: PatchCore(layers=["stem"], image_size=32)(torch.rand(1, 3, 32, 32)),
                 "empty memory bank: call fit_batch and finish_fit",
             ),
-            "nothing collected": (lambda: PatchCore(layers=["stem"]).finish_fit(), "collected no images: call fit_batch"),
+            "nothing collected": (
+                lambda: PatchCore(layers=["stem"]).finish_fit(),
+                "collected no images: call fit_batch",
+            ),
             "ratio": (lambda: PatchCore(layers=["stem"], sampling_ratio=2.0), "sampling_ratio: .* at most 1, got 2.0"),
             "neighbours": (lambda: PatchCore(layers=["stem"], n_neighbors=0), "n_neighbors: .* at least 1, got 0"),
-            "size": (lambda: PatchCore(layers=["stem"], image_size=32).fit_batch(torch.rand(1, 3, 64, 64)), "images: .* H = 32"),
+            "size": (
+                lambda: PatchCore(layers=["stem"], image_size=32).fit_batch(torch.rand(1, 3, 64, 64)),
+                "images: .* H = 32",
+            ),
         },
     ),
     "DFKDE": Part(
@@ -526,16 +581,28 @@ PARTS = {
         half=False,
         backbone=True,
         refused={
-            "unfitted": (lambda: FastFlow(layers=["stem"], image_size=32)(torch.rand(1, 3, 32, 32)), "call standardize"),
+            "unfitted": (
+                lambda: FastFlow(layers=["stem"], image_size=32)(torch.rand(1, 3, 32, 32)),
+                "call standardize",
+            ),
             "unfitted loss": (
                 lambda: FastFlow(layers=["stem"], image_size=32).loss(torch.rand(1, 3, 32, 32)),
                 "call standardize",
             ),
-            "no images": (lambda: FastFlow(layers=["stem"]).standardize([]), "batches: expected at least two images, got 0"),
+            "no images": (
+                lambda: FastFlow(layers=["stem"]).standardize([]),
+                "batches: expected at least two images, got 0",
+            ),
             "steps": (lambda: FastFlow(layers=["stem"], flow_steps=0), "flow_steps: expected .* at least 1, got 0"),
-            "hidden": (lambda: FastFlow(layers=["stem"], hidden_ratio=0.0), "hidden_ratio: expected .* above 0, got 0.0"),
+            "hidden": (
+                lambda: FastFlow(layers=["stem"], hidden_ratio=0.0),
+                "hidden_ratio: expected .* above 0, got 0.0",
+            ),
             "noise": (lambda: FastFlow(layers=["stem"], noise=-0.1), "noise: expected .* at least 0, got -0.1"),
-            "rate": (lambda: FastFlow(layers=["stem"], learning_rate=0.0), "learning_rate: expected .* above 0, got 0.0"),
+            "rate": (
+                lambda: FastFlow(layers=["stem"], learning_rate=0.0),
+                "learning_rate: expected .* above 0, got 0.0",
+            ),
         },
     ),
 }
@@ -597,7 +664,9 @@ def test_dtype_follows_the_input_whatever_the_part_was_fitted_in(part, call, bef
         torch.testing.assert_close(result, other, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("part", "call"), [case for case in CALLS if not (case.values[0].layer or case.values[0].backbone)])
+@pytest.mark.parametrize(
+    ("part", "call"), [case for case in CALLS if not (case.values[0].layer or case.values[0].backbone)]
+)
 def test_autocast_rounds_nothing(part, call):
     expected = part.calls[call](fitted(part), sample(part))
     with torch.autocast("cpu", torch.bfloat16):
@@ -816,8 +885,14 @@ def test_numpy_scalars_are_numbers():
     assert SSPCAB(np.int64(3), one, one, one)(grid).shape == grid.shape
     inn = SequenceINN(np.int64(6))
     inn.append(
-        AllInOneBlock, cond=np.int64(0), cond_shape=(two,), subnet_constructor=nn.Linear, affine_clamping=half,
-        global_affine_init=half, learned_householder_permutation=two, random_state=seed,
+        AllInOneBlock,
+        cond=np.int64(0),
+        cond_shape=(two,),
+        subnet_constructor=nn.Linear,
+        affine_clamping=half,
+        global_affine_init=half,
+        learned_householder_permutation=two,
+        random_state=seed,
     )
     assert inn.sample(two, [torch.rand(2, 2)], random_state=seed).shape == (2, 6)
 
@@ -899,5 +974,7 @@ LIBRARY = Path(oddlab.__file__).parent
 @pytest.mark.parametrize("file", sorted(LIBRARY.rglob("*.py")), ids=lambda p: str(p.relative_to(LIBRARY)))
 def test_the_library_sets_no_thread_counts_and_inverts_no_matrix_by_lu(file):
     code = file.read_text()
-    assert not re.search(r"set_num_threads|set_num_interop|(?<!np\.)linalg\.(inv|solve)\(|torch\.inverse|\.inverse\(", code)
+    assert not re.search(
+        r"set_num_threads|set_num_interop|(?<!np\.)linalg\.(inv|solve)\(|torch\.inverse|\.inverse\(", code
+    )
     assert not re.search(r"(import|from) lightning\b", code)  # never beside pytorch_lightning

@@ -3,12 +3,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binom, chi2
-from sklearn import random_projection as sklearn
-
 from oddlab import SparseRandomProjection, johnson_lindenstrauss_min_dim
 from oddlab import random_projection as module
 from oddlab.checks import NotFittedError
+from scipy.stats import binom, chi2
+from sklearn import random_projection as sklearn
 
 
 def points(n=100, d=400, seed=0, dtype=torch.float32):
@@ -201,4 +200,3 @@ def test_a_failed_fit_leaves_the_fitted_one():
     with pytest.raises(ValueError, match="^eps: "):
         projection.fit(points(100, 20))
     assert all(torch.equal(before[name], value) for name, value in projection.state_dict().items())
-

@@ -10,11 +10,10 @@ import skimage.io
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
-
 from oddlab.data import ImageDataset, ImageFolder, Sample, find_images, reading
 from oddlab.data.files import in_order
 from oddlab.data.reading import open_upright, read_image
+from PIL import Image
 
 ORIENTATION = 0x0112
 TURNS = {
@@ -76,7 +75,13 @@ def test_a_mask_drawn_on_the_upright_image_lies_where_the_defect_is(tmp_path):
 
 @pytest.mark.parametrize(
     ("dtype", "ending", "top"),
-    [("uint16", "png", 65535), ("uint16", "tif", 65535), ("float32", "tif", 1.0), ("int32", "tif", 2**20), ("float32", "tif", 4000.0)],
+    [
+        ("uint16", "png", 65535),
+        ("uint16", "tif", 65535),
+        ("float32", "tif", 1.0),
+        ("int32", "tif", 2**20),
+        ("float32", "tif", 4000.0),
+    ],
 )
 def test_a_ramp_stays_a_ramp_in_any_depth(tmp_path, dtype, ending, top):
     ramp = np.linspace(0, top, 64).astype(dtype)[None].repeat(8, axis=0)
@@ -139,7 +144,7 @@ def test_files_that_do_not_open_are_named_and_left_out_only_when_asked(tmp_path,
     whole = (tmp_path / "1.png").read_bytes()
     (tmp_path / "1.png").write_bytes(whole[: len(whole) // 2] if content is None else content)
     with pytest.raises(ValueError, match=rf"image: expected an image file at .*1\.png, {says}"):
-        [item for item in ImageFolder(tmp_path, 8)]
+        list(ImageFolder(tmp_path, 8))
     samples = [Sample(path) for path in find_images(tmp_path)]
     with pytest.warns(UserWarning, match=rf"1 of 3 files are left out:\n.*1\.png, {says}"):
         kept = PredictData(tmp_path, image_size=8, skip_broken=True)
@@ -152,7 +157,9 @@ def test_files_that_do_not_open_are_named_and_left_out_only_when_asked(tmp_path,
 def test_an_image_that_is_too_large_is_named_with_the_limit_and_the_limit_can_be_raised(tmp_path, monkeypatch):
     Image.new("1", (300, 200)).save(tmp_path / "scan.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20_000)
-    with pytest.raises(ValueError, match=r"image: expected at most 40,000 pixels, and .*scan\.png has more.*MAX_IMAGE_PIXELS"):
+    with pytest.raises(
+        ValueError, match=r"image: expected at most 40,000 pixels, and .*scan\.png has more.*MAX_IMAGE_PIXELS"
+    ):
         read_image(tmp_path / "scan.png", 8)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60_000)
     assert read_image(tmp_path / "scan.png", 8)[0].shape == (3, 8, 8)
@@ -178,7 +185,16 @@ def test_images_are_stretched_or_keep_their_shape(tmp_path):
 
 
 def test_hidden_and_left_behind_files_are_no_data(tmp_path):
-    names = ["a.png", "b.JPG", ".c.png", "._a.png", ".ipynb_checkpoints/a.png", "__MACOSX/a.png", "@eaDir/a.png", "x/y/z.Png"]
+    names = [
+        "a.png",
+        "b.JPG",
+        ".c.png",
+        "._a.png",
+        ".ipynb_checkpoints/a.png",
+        "__MACOSX/a.png",
+        "@eaDir/a.png",
+        "x/y/z.Png",
+    ]
     for name in [*names, "Thumbs.db", ".DS_Store", "desktop.ini", "readme.txt"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
@@ -201,7 +217,9 @@ def test_the_order_of_files_is_the_same_on_every_system():
     assert in_order(["b.png", composed, "z.png"]) == ["b.png", "z.png", composed]
 
 
-@pytest.mark.parametrize("name", ["with space", "ümläut", "日本語", "br[ack]ets", "{braces}", "100%", "#1", "quo'te", "a,b;c"])
+@pytest.mark.parametrize(
+    "name", ["with space", "ümläut", "日本語", "br[ack]ets", "{braces}", "100%", "#1", "quo'te", "a,b;c"]
+)
 def test_odd_names_are_names(tmp_path, name):
     folder = tmp_path / name
     folder.mkdir()

@@ -12,7 +12,6 @@ import nbformat
 import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-
 from oddlab.lab.index_page import index_page
 from oddlab.lab.parameters import Refused, check_parameters, read_parameters
 from oddlab.lab.result import Result
@@ -158,7 +157,7 @@ def test_index(run):
     assert '<a href="02_raises.failed.ipynb">' in page
     assert "In [4]: ZeroDivisionError: division by zero" in page
     assert "<h2>01_ok: a claim &amp; code</h2>" in page
-    assert "src=\"http" not in page and "<script" not in page
+    assert 'src="http' not in page and "<script" not in page
 
 
 def test_index_has_no_figure_of_a_file_that_is_gone(tmp_path):
@@ -264,7 +263,9 @@ def test_of_two_runs_that_begin_together_one_is_refused(tmp_path):
     out = tmp_path / "out"
     notebook = write_notebook(tmp_path / "01_a.ipynb")
     # The second begins when the first has looked whether the folder is free, and has not written anything yet.
-    with pytest.raises(Refused, match="out: expected a folder without a run, got .*out, in which another has just begun"):
+    with pytest.raises(
+        Refused, match="out: expected a folder without a run, got .*out, in which another has just begun"
+    ):
         run_all([notebook], out, on_progress=lambda result: out.exists() or run_all([notebook], out))
     assert [result.status for result in read_summary(out)] == ["ok"]
 
@@ -317,7 +318,9 @@ def test_a_cell_that_says_so_may_raise(tmp_path):
 
 
 def test_a_dictionary_arrives_as_one(tmp_path):
-    notebook = write_notebook(tmp_path / "01_a.ipynb", "print(sorted(options.items()))", parameters="options = {'k': 1}")
+    notebook = write_notebook(
+        tmp_path / "01_a.ipynb", "print(sorted(options.items()))", parameters="options = {'k': 1}"
+    )
     [result] = run_all([notebook], tmp_path / "out", {"options": "{'a': 2, 'b': [1.5, None]}"})
     assert texts(tmp_path / "out" / "01_a.ipynb") == ["[('a', 2), ('b', [1.5, None])]"] and result.status == "ok"
 

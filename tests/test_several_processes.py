@@ -8,10 +8,13 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from several_processes import DETECTORS, TRAINING_IMAGES  # noqa: E402
+from several_processes import DETECTORS, TRAINING_IMAGES
 
 SCRIPT = Path(__file__).with_name("several_processes.py")
-CASES = [f"{name}, {case}" for name in DETECTORS for case in TRAINING_IMAGES] + ["PaDiM, plain loaders", "DFM, plain loaders"]
+CASES = [f"{name}, {case}" for name in DETECTORS for case in TRAINING_IMAGES] + [
+    "PaDiM, plain loaders",
+    "DFM, plain loaders",
+]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,9 @@ def test_two_processes_end_in_the_detector_of_one(found, case):
         assert other["steps"] == one["steps"] > 0 and not other["placeholder"]
         torch.testing.assert_close(other["scores"], one["scores"], rtol=1e-4, atol=1e-5)
         for name, expected in one["state"].items():
-            if name == "pca.spread" and "plain" in case:  # in the order of the images, which Lightning's sampler changes
+            if (
+                name == "pca.spread" and "plain" in case
+            ):  # in the order of the images, which Lightning's sampler changes
                 continue
             torch.testing.assert_close(other["state"][name], expected, rtol=1e-4, atol=1e-4, equal_nan=True)
             torch.testing.assert_close(other["stored"][name], other["state"][name], rtol=0, atol=0, equal_nan=True)

@@ -2,9 +2,7 @@ import re
 
 import pytest
 import torch
-
-from oddlab.data import ImageData, read_solar
-from oddlab.data import solar
+from oddlab.data import ImageData, read_solar, solar
 
 
 def test_three_disjoint_seeded_sets_of_each_kind():
@@ -32,7 +30,10 @@ def test_limits_decide_what_is_good_and_what_is_defective():
     [
         (dict(kinds="amorphous"), "kinds: expected 'mono', 'poly' or both in a list, got 'amorphous'"),
         (dict(kinds=[]), r"kinds: expected .*, got \[\]"),
-        (dict(good_up_to=1.0), "good_up_to, defective_from: expected 0 <= good_up_to < defective_from <= 1, got 1.0 and 1.0"),
+        (
+            dict(good_up_to=1.0),
+            "good_up_to, defective_from: expected 0 <= good_up_to < defective_from <= 1, got 1.0 and 1.0",
+        ),
         (dict(train_share=1), "train_share: expected a number between 0 and 1, got 1"),
     ],
 )

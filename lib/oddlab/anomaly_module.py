@@ -208,7 +208,9 @@ class AnomalyModule(DynamicBufferModule, pl.LightningModule):
         if "pred_scores" in outputs:
             return dict(outputs)
         if "anomaly_maps" not in outputs:
-            raise ValueError(f"outputs: expected 'anomaly_maps' or 'pred_scores' from validation_step, got {[*outputs]}")
+            raise ValueError(
+                f"outputs: expected 'anomaly_maps' or 'pred_scores' from validation_step, got {[*outputs]}"
+            )
         return {**outputs, "pred_scores": outputs["anomaly_maps"].flatten(1).amax(dim=1)}
 
     def _log_metrics(self) -> None:

@@ -77,7 +77,8 @@ def torchvision_model(name: str, pre_trained: bool) -> nn.Module:
             model = torchvision.models.get_model(name, weights=weights)
         except (OSError, RuntimeError) as error:  # URLError is an OSError, a hash that does not match a RuntimeError
             raise RuntimeError(
-                f"backbone: the ImageNet weights of {name!r} are not on this machine and cannot be downloaded ({error}); "
+                f"backbone: the ImageNet weights of {name!r} are not on this machine and cannot be downloaded "
+                f"({error}); "
                 f"{OFFLINE!r} needs no network, and pre_trained=False gives random weights"
             ) from error
     model.normalization = normalization(name)

@@ -93,8 +93,8 @@ class GaussianBlur2d(nn.Module):
 
     Raises `ValueError` for arguments and inputs of other values or shapes, and `TypeError` for integer images.
 
-    Source: the interface is anomalib's `GaussianBlur2d`; borders and values are those of `scipy.ndimage.gaussian_filter`
-    (its modes mirror, nearest, wrap, constant).
+    Source: the interface is anomalib's `GaussianBlur2d`; borders and values are those of
+    `scipy.ndimage.gaussian_filter` (its modes mirror, nearest, wrap, constant).
 
     Example:
         >>> blur = GaussianBlur2d(kernel_size=None, sigma=1.0, channels=1)

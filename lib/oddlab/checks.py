@@ -53,7 +53,8 @@ def values_checked() -> Iterator[None]:
 
 
 def check_int(name: str, value: object, least: int = 1) -> int:
-    """Return `value` as an int if it is a whole number, Python's or numpy's, of at least `least`; else raise `ValueError`.
+    """Return `value` as an int if it is a whole number, Python's or numpy's, of at least `least`; else raise
+    `ValueError`.
 
     >>> check_int("k", 0)
     Traceback (most recent call last):
@@ -91,7 +92,8 @@ def check_tensor(
 
     `shape` names the axes, as in `"N C H W"`; each holds at least one entry, or as many as `at_least` or `exactly` say.
     `dtypes` narrows the floating-point types that are taken. Raises `TypeError` for what is no tensor or of another
-    dtype, `ValueError` for a wrong shape and for NaN and infinity (not where values cannot be known, see `values_known`).
+    dtype, `ValueError` for a wrong shape and for NaN and infinity (not where values cannot be known, see
+    `values_known`).
 
     >>> check_tensor("x", torch.zeros(3, 2), "N D", exactly={"D": 4})
     Traceback (most recent call last):

@@ -45,8 +45,8 @@ def farthest_first(points: Tensor, centers: Tensor, n_picks: int, progress: bool
     nor an earlier pick are picked again; of several that are equally far the first is.
 
     The plain loop measures every point against every pick. Here a point's distance to the centres seen when it was
-    last looked at is an upper bound :math:`u_i \ge d_i`, since more centres can only bring it down. Only the points with
-    the largest bounds are candidates. While the farthest candidate is farther than every bound outside, it is the
+    last looked at is an upper bound :math:`u_i \ge d_i`, since more centres can only bring it down. Only the points
+    with the largest bounds are candidates. While the farthest candidate is farther than every bound outside, it is the
     farthest of all, and the rest need not be touched; when it is not, the bounds choose new candidates, and one matrix
     product tells them of all centres that they have missed. Distances are measured in float64, whatever the dtype; in
     float32 where the device has no float64.
@@ -90,7 +90,7 @@ def farthest_first(points: Tensor, centers: Tensor, n_picks: int, progress: bool
 
 
 def _largest(bounds: Tensor, n: int) -> tuple[Tensor, float, int]:
-    """Indices of the `n` largest bounds in ascending order, first come first served; the best left out and its index."""
+    """Indices of the `n` largest bounds in ascending order, first come first served; the best left out, its index."""
     if n >= len(bounds):
         return torch.arange(len(bounds), device=bounds.device), float("-inf"), len(bounds)
     outside = bounds.topk(n + 1).values[-1]
@@ -188,7 +188,9 @@ class KCenterGreedy:
         else:
             centers = self._indices("selected_idxs", selected_idxs)
             if len(centers) + k > n:
-                raise ValueError(f"selected_idxs: expected at most {n - k} of {n} rows, to choose {k} more, got {len(centers)}")
+                raise ValueError(
+                    f"selected_idxs: expected at most {n - k} of {n} rows, to choose {k} more, got {len(centers)}"
+                )
             picks, radii = farthest_first(self.features, centers, k, self.progress)
             radii = radii[1:]
         self.selected, self.radii = picks.tolist(), radii
@@ -202,8 +204,12 @@ class KCenterGreedy:
         n, indices = len(self.features), torch.as_tensor(values, device=self.features.device)
         if indices.ndim != 1 or indices.is_floating_point() or indices.dtype == torch.bool:
             raise ValueError(f"{name}: expected a list of row numbers, got {values!r}")
-        if len(indices) and not (0 <= int(indices.min()) and int(indices.max()) < n):
-            raise ValueError(f"{name}: expected row numbers from 0 to {n - 1}, got {int(indices.min())} to {int(indices.max())}")
+        if len(indices) and not (int(indices.min()) >= 0 and int(indices.max()) < n):
+            raise ValueError(
+                f"{name}: expected row numbers from 0 to {n - 1}, got {int(indices.min())} to {int(indices.max())}"
+            )
         if len(indices.unique()) != len(indices):
-            raise ValueError(f"{name}: expected distinct row numbers, got {len(indices) - len(indices.unique())} repeated")
+            raise ValueError(
+                f"{name}: expected distinct row numbers, got {len(indices) - len(indices.unique())} repeated"
+            )
         return indices.long()

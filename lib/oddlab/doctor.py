@@ -93,7 +93,7 @@ def torchvision_weights() -> Finding:
     found = sorted(path.name for path in cache.glob("*.pth"))
     if found:
         return Finding("torchvision weights", "ok", ", ".join(found))
-    get = 'python -c "import torchvision; torchvision.models.resnet18(weights=\'DEFAULT\')"'
+    get = "python -c \"import torchvision; torchvision.models.resnet18(weights='DEFAULT')\""
     return Finding("torchvision weights", "optional", f"none in {cache}", get)
 
 

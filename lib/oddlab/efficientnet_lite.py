@@ -14,7 +14,7 @@ LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution whose output side is ceil(side / stride), as TensorFlow pads: the odd pixel goes right and below."""
+    """A convolution whose output side is ceil(side / stride), as TensorFlow pads: the odd pixel goes right, below."""
 
     def forward(self, input: Tensor) -> Tensor:
         totals = []

@@ -1,4 +1,4 @@
-"""How good a detector is on a set of images, and which thresholds decide: batch by batch, on any number of processes."""
+"""How good a detector is on a set of images, which thresholds decide: batch by batch, on any number of processes."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Evaluation:
         return Thresholds(image, float(conformal_threshold(self.all_peaks[good], rate)) if has_maps else math.nan)
 
     def figures(self, thresholds: Thresholds) -> dict[str, float]:
-        """AUROC, F1 at the thresholds that there are and, with masks, AUPRO, by the names under which they are logged."""
+        """AUROC, F1 at the thresholds that there are and, with masks, AUPRO, by the names by which they are logged."""
         if not self.both_classes:
             return {}
         figures = figures_of("image", counts_of(self.all_scores, self.all_labels), thresholds.image)

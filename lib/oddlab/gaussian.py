@@ -232,15 +232,14 @@ class MultiVariateGaussian(DynamicBufferModule):
         )
         samples = embedding.flatten(2)
         if samples.shape[2] != self.n_patches:
-            raise ValueError(
-                f"embedding: expected H * W = n_patches = {self.n_patches}, got {tuple(embedding.shape)}"
-            )
+            raise ValueError(f"embedding: expected H * W = n_patches = {self.n_patches}, got {tuple(embedding.shape)}")
         return samples
 
     def _check_fitted(self, n: int = 1) -> None:
         if values_known(self.n_samples) and int(self.n_samples) < n:
             raise NotFittedError(
-                f"MultiVariateGaussian has seen {int(self.n_samples)} samples and needs {n}: call fit or partial_fit first"
+                f"MultiVariateGaussian has seen {int(self.n_samples)} samples and needs {n}: "
+                "call fit or partial_fit first"
             )
 
     @fitting

@@ -126,9 +126,9 @@ def blockwise_logsumexp(
         split, rows = queries.split(rows), min(rows, len(queries))
     columns = max(1, size // rows)
     blocks = list(zip(points.split(columns), log_weights.split(columns)))
-    return torch.cat([
-        torch.logsumexp(torch.stack([row_logsumexp(exponents(q, *block)) for block in blocks]), dim=0) for q in split
-    ])
+    return torch.cat(
+        [torch.logsumexp(torch.stack([row_logsumexp(exponents(q, *block)) for block in blocks]), dim=0) for q in split]
+    )
 
 
 def log_kernel_sums(queries: Tensor, points: Tensor, log_weights: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from itertools import pairwise
 from numbers import Real
 
 import torch
@@ -46,7 +47,8 @@ def johnson_lindenstrauss_min_dim(n_samples: int, eps: float = 0.1) -> int:
 
 
 def draw_signs(n_components: int, n_features: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Signs of a very sparse matrix (k, D): every entry is +1 or -1 with probability :math:`1/(2\sqrt D)` each, else 0.
+    r"""Signs of a very sparse matrix (k, D): every entry is +1 or -1 with probability :math:`1/(2\sqrt D)` each, else
+    0.
 
     Returns them in compressed rows: row j has its entries from `offsets[j]` up to `offsets[j + 1]`, in ascending
     `columns`, with `signs`. Read row after row, the way from one entry to the next is geometrically distributed, so
@@ -87,7 +89,7 @@ def gather_product(x: Tensor, offsets: Tensor, columns: Tensor, values: Tensor) 
     whole = n - n % TILE_ROWS
     bounds = sorted({*range(0, whole, n_tiles * TILE_ROWS), whole, n})
     product = x.new_empty(n, offsets.shape[1])
-    for start, stop in zip(bounds, bounds[1:]):
+    for start, stop in pairwise(bounds):
         tiles = x[start:stop].unflatten(0, (-1, min(TILE_ROWS, stop - start)))
         t, rows, _ = tiles.shape
         sums = embedding_bag(
@@ -212,7 +214,8 @@ class SparseRandomProjection(DynamicBufferModule):
             raise ValueError(f"n_components: expected at most D = {d}, the features of embedding, got {k}")
         smallest = johnson_lindenstrauss_min_dim(n, math.nextafter(1, 0))
         raise ValueError(
-            f"eps: expected one that asks for at most D = {d} components, got {self.eps}, which asks for {k} for N = {n} "
+            f"eps: expected one that asks for at most D = {d} components, got {self.eps}, which asks for {k} "
+            f"for N = {n} "
             f"points: set n_components{'' if smallest > d else ' or take a larger eps'}"
         )
 

@@ -2,10 +2,10 @@
 
     uv run python tests/benchmarks/detection.py [--tiles FOLDER] [--only MODEL] [--data NAME] [--device auto]
 
-The default textures and the solar cells come with oddlab; FOLDER is what `oddlab data get tiles` writes, or the magnetic
-tile set in its own layout with `train_names.txt`: 761 of the good tiles, those of the published split, are to fit on, all
-others and all defects are to test. Solar cells are drawn anew with each of five seeds, which are also the detectors':
-figures are means, and "sd" is the standard deviation of the image AUROC over seeds.
+The default textures and the solar cells come with oddlab; FOLDER is what `oddlab data get tiles` writes, or the
+magnetic tile set in its own layout with `train_names.txt`: 761 of the good tiles, those of the published split, are to
+fit on, all others and all defects are to test. Solar cells are drawn anew with each of five seeds, which are also the
+detectors': figures are means, and "sd" is the standard deviation of the image AUROC over seeds.
 
 Thresholds are of no concern here: every figure is over all test images. GB is the most memory that the process held,
 libraries and data included, or on a GPU the most that was allocated there. FastFlow trains for 200 steps, which is 20
@@ -26,13 +26,12 @@ import click
 import pytorch_lightning as pl
 import readme
 import torch
-from rich.console import Console
-from rich.table import Table
-from turns import name_of
-
 from oddlab import DFKDE, DFM, FastFlow, PaDiM, PatchCore
 from oddlab.data import TEXTURES, ImageData, read_folder, read_magnetic_tiles, read_solar, texture_folder
 from oddlab.lab.session import choose_device, quiet_lightning, trainer
+from rich.console import Console
+from rich.table import Table
+from turns import name_of
 
 RESULTS = Path(__file__).with_suffix(".json")
 FIGURES = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")

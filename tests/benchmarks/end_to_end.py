@@ -1,8 +1,8 @@
 """Whole detectors beside anomalib's: the same backbone with the same weights and the same images, fit and predict.
 
 What is timed begins with images in memory and a detector that is not fitted, and ends with a score for each test image,
-or for FastFlow with the trained flow. Each runs the backbone in its own way: ours as `FeatureExtractor` does, anomalib's
-as the network is. "limit" is the backbone alone, run in our way.
+or for FastFlow with the trained flow. Each runs the backbone in its own way: ours as `FeatureExtractor` does,
+anomalib's as the network is. "limit" is the backbone alone, run in our way.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from anomalib.models.image.fastflow.loss import FastflowLoss
 from anomalib.models.image.fastflow.torch_model import FastflowModel, create_fast_flow_block
 from anomalib.models.image.padim.torch_model import PadimModel
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel
-from sklearn.metrics import roc_auc_score
-from torch import Tensor, nn
-from turns import Calls, quiet
-
 from oddlab import FastFlow, PaDiM, PatchCore
 from oddlab.data import TEXTURES, ImageDataset, read_folder, read_magnetic_tiles, texture_folder
 from oddlab.features import run_with_hooks
 from oddlab.lab.session import trainer
 from oddlab.models.fastflow import CLAMPING
 from oddlab.models.patch_features import PatchFeatures
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+from turns import Calls, quiet
 
 LAYERS = ["blocks.4", "blocks.10"]
 BATCH = 32

@@ -10,10 +10,9 @@ from collections.abc import Callable
 import torch
 from anomalib.models.components.flow import AllInOneBlock as AnomalibBlock
 from FrEIA.modules import AllInOneBlock as FreiaBlock
+from oddlab import AllInOneBlock
 from torch import Tensor, nn
 from turns import Calls
-
-from oddlab import AllInOneBlock
 
 REPEATS = 10
 """Passes in one timed call: a single dense one takes about a millisecond."""

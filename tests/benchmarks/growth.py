@@ -1,4 +1,5 @@
-"""How time and memory on a CPU grow with the number of samples: one command draws notebooks/images/growth.png and writes growth.json.
+"""How time and memory on a CPU grow with the number of samples: one command draws notebooks/images/growth.png and
+writes growth.json.
 
     uv run --group peers python tests/benchmarks/growth.py
 

@@ -19,10 +19,9 @@ from pathlib import Path
 import readme
 import torch
 import torchvision
+from oddlab.data import PredictData, find_images
 from PIL import Image
 from torch.utils.data import DataLoader
-
-from oddlab.data import PredictData, find_images
 
 FILES, FOLDERS, TURNS = 100_000, 100, 3
 RESULTS = Path(__file__).with_suffix(".json")

@@ -19,11 +19,10 @@ from pathlib import Path
 import click
 import readme
 import torch
+from oddlab.lab.session import choose_device
 from rich.console import Console
 from rich.table import Table
 from turns import name_of
-
-from oddlab.lab.session import choose_device
 
 ROOT, RESULTS = Path(__file__).parents[2], Path(__file__).with_suffix(".json")
 
@@ -46,7 +45,9 @@ def main() -> None:
         took = {"seconds": round(result["seconds"]), "GB": round(result["peak_memory"] / 1e9, 1)}
         rows.append({"notebook": stem, **took, "redraw ms": redraw, "each ms": first})
     everything = [value for row in rows for value in row["each ms"]]
-    table = Table(title=f"{sum(row['seconds'] for row in rows)} s; median redraw {statistics.median(everything):.0f} ms")
+    table = Table(
+        title=f"{sum(row['seconds'] for row in rows)} s; median redraw {statistics.median(everything):.0f} ms"
+    )
     for column in rows[0]:
         table.add_column(column)
     for row in rows:

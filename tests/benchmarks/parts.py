@@ -37,6 +37,9 @@ from anomalib.models.components.filters import GaussianBlur2d as AnomalibBlur
 from anomalib.models.components.sampling import KCenterGreedy as AnomalibCoreset
 from anomalib.models.components.stats import GaussianKDE as AnomalibKDE
 from anomalib.models.components.stats import MultiVariateGaussian as AnomalibGaussian
+from oddlab import PCA, GaussianBlur2d, GaussianKDE, KCenterGreedy, MultiVariateGaussian, SparseRandomProjection
+from oddlab.data import TEXTURES, ImageDataset, read_folder, texture_folder
+from oddlab.models.patch_features import PatchFeatures
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import gaussian_kde
@@ -45,10 +48,6 @@ from sklearn.neighbors import KernelDensity
 from sklearn.random_projection import SparseRandomProjection as SklearnProjection
 from torch import Tensor
 from turns import Calls, give_memory_back, name_of, quiet, take_turns
-
-from oddlab import PCA, GaussianBlur2d, GaussianKDE, KCenterGreedy, MultiVariateGaussian, SparseRandomProjection
-from oddlab.data import TEXTURES, ImageDataset, read_folder, texture_folder
-from oddlab.models.patch_features import PatchFeatures
 
 RESULTS = Path(__file__).with_suffix(".json")
 NO_PEERS = ("scikit-learn randomized",)
@@ -189,7 +188,9 @@ def pca(n: int, d: int, k: int, device: torch.device) -> tuple[Calls, Callable]:
         solvers = [name for name in results if name == "ours" or name.startswith("scikit-learn")]
         off = {name: np.abs(results[name] - reference).max() for name in solvers}
         assert off["ours"] < 1e-3, off
-        return "components within " + ", ".join(f"{value:.0e} ({name})" for name, value in off.items()) + " of float64's"
+        return (
+            "components within " + ", ".join(f"{value:.0e} ({name})" for name, value in off.items()) + " of float64's"
+        )
 
     return calls, check
 
@@ -348,7 +349,18 @@ def run(device: torch.device, only: str, rounds: int, tiles: str | None) -> None
     rows = {row["task"]: row for row in stored.get(machine, {}).get("rows", [])}
     rate = rates.rates(device)
     table = Table(title=f"times ours, on {machine}")
-    for column in ("task", "ours s", "spread", "best peer", "anomalib", "limit", "share", "ours GB", "anomalib GB", "checked"):
+    for column in (
+        "task",
+        "ours s",
+        "spread",
+        "best peer",
+        "anomalib",
+        "limit",
+        "share",
+        "ours GB",
+        "anomalib GB",
+        "checked",
+    ):
         table.add_column(column)
     for name, make in chosen.items():
         row = rows[name] = measure(name, make, rounds, device, rate)

@@ -1,6 +1,6 @@
 """The tables of figures in both READMEs, made of what the benchmarks stored: each of them calls `write` at its end.
 
-    python tests/benchmarks/readme.py
+python tests/benchmarks/readme.py
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def table(rows: list[dict], columns: dict[str, str]) -> str:
     return "\n".join([heading, "|" + "---|" * len(columns), *lines])
 
 
-def on_each(machines: dict[str, dict], columns: dict[str, str], wanted: Callable[[dict], bool] = lambda row: True) -> str:
+def on_each(
+    machines: dict[str, dict], columns: dict[str, str], wanted: Callable[[dict], bool] = lambda row: True
+) -> str:
     """The wanted rows of each machine that has any, under its name."""
     tables = []
     for name, of in machines.items():
@@ -111,7 +113,10 @@ def write() -> None:
         places = 0
         for page, text in texts.items():
             texts[page], found = re.subn(
-                rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", lambda at: at[1] + made + at[2], text, flags=re.DOTALL
+                rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)",
+                lambda at, made=made: at[1] + made + at[2],
+                text,
+                flags=re.DOTALL,
             )
             places += found
         assert places == 1, name

@@ -4,8 +4,8 @@
 
 Ours is a `SequenceINN` of `AllInOneBlock`s; beside it are zuko's neural spline flow and RealNVP of like size, with the
 same batches, optimiser and steps, each at the better of two learning rates for it. The figure is the mean
-log-likelihood, in nats, of 20,000 points that none has seen. "truth" is the likelihood under the moons themselves, which
-none can exceed but by chance: uniform arcs with noise.
+log-likelihood, in nats, of 20,000 points that none has seen. "truth" is the likelihood under the moons themselves,
+which none can exceed but by chance: uniform arcs with noise.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ import click
 import readme
 import torch
 import zuko
+from oddlab import AllInOneBlock, SequenceINN
 from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import make_moons
 from torch import Tensor, nn
-
-from oddlab import AllInOneBlock, SequenceINN
 
 RESULTS = Path(__file__).with_suffix(".json")
 NOISE, BATCH, RATES = 0.08, 256, (2e-3, 5e-3)
@@ -101,7 +100,11 @@ def main(steps: int, seeds: int) -> None:
         rate = max(runs, key=lambda rate: sum(run[0] for run in runs[rate]))
         nats, seconds, sizes = zip(*runs[rate])
         spread = f"{min(nats):.3f} to {max(nats):.3f}"
-        figures = {"nats": round(statistics.mean(nats), 3), "spread": spread, "seconds": round(statistics.median(seconds), 1)}
+        figures = {
+            "nats": round(statistics.mean(nats), 3),
+            "spread": spread,
+            "seconds": round(statistics.median(seconds), 1),
+        }
         rows.append({"flow": name, "parameters": sizes[0], "rate": rate, **figures})
     table = Table(title=f"two moons, {steps} steps of {BATCH} points, {seeds} seeds")
     for column in rows[0]:

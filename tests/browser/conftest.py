@@ -41,9 +41,7 @@ def browser():
     except ImportError:
         pytest.fail("playwright is missing: run `uv run --group browser pytest tests/browser`", pytrace=False)
     if shutil.which(CHROMIUM) is None:
-        pytest.fail(
-            f"{CHROMIUM} is missing: install chromium, or set ODDLAB_CHROMIUM to where it is", pytrace=False
-        )
+        pytest.fail(f"{CHROMIUM} is missing: install chromium, or set ODDLAB_CHROMIUM to where it is", pytrace=False)
     with sync_playwright() as playwright:
         # As root, as in a container, Chromium only starts without its sandbox.
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from .lab_page import CLIPPED, PICTURE, WATCH_HEIGHT, LabPage, name_of, opened
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9]*.ipynb"))

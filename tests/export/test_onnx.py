@@ -3,9 +3,8 @@
 import onnxruntime
 import pytest
 import torch
-from torch import Tensor, nn
-
 from oddlab import DFKDE, DFM, FastFlow, PaDiM, PatchCore
+from torch import Tensor, nn
 
 SIDE = 64
 DETECTORS = {

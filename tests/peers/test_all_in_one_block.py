@@ -7,9 +7,8 @@ import FrEIA.modules
 import pytest
 import torch
 from anomalib.models.components.flow import AllInOneBlock as AnomalibBlock
-from torch import nn
-
 from oddlab import AllInOneBlock, SequenceINN
+from torch import nn
 
 PEERS = {"FrEIA": FrEIA.modules.AllInOneBlock, "anomalib": AnomalibBlock}
 SHAPES = {"1-D": (6,), "2-D": (5, 4), "3-D": (4, 3, 2), "4-D": (3, 2, 2, 2)}
@@ -30,7 +29,9 @@ def subnet(rank):
 
 def pair(peer, shape, conditional, activation, options):
     dims_c = [(2, *shape[1:])] if conditional else []
-    arguments = dict(subnet_constructor=subnet(len(shape)), global_affine_type=activation, global_affine_init=1.3, **options)
+    arguments = dict(
+        subnet_constructor=subnet(len(shape)), global_affine_type=activation, global_affine_init=1.3, **options
+    )
     torch.manual_seed(0)
     return AllInOneBlock([shape], dims_c, **arguments), PEERS[peer]([shape], dims_c, **arguments)
 
@@ -51,7 +52,9 @@ def assert_same_function(ours, theirs, shape, conditional):
 def test_checkpoints_go_both_ways(peer, shape, options, conditional):
     for activation in ("SIGMOID", "SOFTPLUS", "EXP"):
         ours, theirs = pair(peer, shape, conditional, activation, options)
-        assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in theirs.state_dict().items()}
+        assert {k: v.shape for k, v in ours.state_dict().items()} == {
+            k: v.shape for k, v in theirs.state_dict().items()
+        }
         ours.load_state_dict(theirs.state_dict())
         assert_same_function(ours, theirs, shape, conditional)
         ours, theirs = pair(peer, shape, conditional, activation, options)

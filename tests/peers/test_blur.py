@@ -3,7 +3,6 @@
 import kornia
 import pytest
 import torch
-
 from oddlab import GaussianBlur2d
 
 

@@ -1,7 +1,6 @@
 import pytest
 import torch
 from anomalib.models.components.sampling import KCenterGreedy as Theirs
-
 from oddlab import KCenterGreedy
 
 

@@ -3,9 +3,8 @@
 import pytest
 import torch
 from anomalib.models.components.flow import AllInOneBlock as AnomalibBlock
-from torch import nn
-
 from oddlab import AllInOneBlock
+from torch import nn
 
 
 def output(block_class, scale, activation):

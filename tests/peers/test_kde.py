@@ -3,9 +3,8 @@
 import pytest
 import torch
 from anomalib.models.components import GaussianKDE as Peer
-from scipy.stats import gaussian_kde
-
 from oddlab import GaussianKDE
+from scipy.stats import gaussian_kde
 
 
 def normal(n, d, seed=0):

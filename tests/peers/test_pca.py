@@ -3,7 +3,6 @@
 import pytest
 import torch
 from anomalib.models.components import PCA as AnomalibPCA
-
 from oddlab import PCA
 
 

@@ -2,9 +2,8 @@
 
 import torch
 from anomalib.models.components import SparseRandomProjection as Theirs
-from sklearn.random_projection import SparseRandomProjection as ScikitLearn
-
 from oddlab import SparseRandomProjection
+from sklearn.random_projection import SparseRandomProjection as ScikitLearn
 
 EPS = 0.5
 

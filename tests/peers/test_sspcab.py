@@ -3,9 +3,8 @@
 import pytest
 import torch
 from anomalib.models.components.layers import SSPCAB as Theirs
-from torch import nn
-
 from oddlab import SSPCAB
+from torch import nn
 
 
 def noise(*shape):

@@ -8,7 +8,28 @@ from collections.abc import Iterator
 from pathlib import Path
 
 IMAGE_ENDINGS = frozenset(
-    ".png .apng .jpg .jpeg .jpe .jfif .bmp .dib .tif .tiff .webp .gif .pbm .pgm .ppm .pnm .jp2 .j2k .tga .avif".split()
+    [
+        ".png",
+        ".apng",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".gif",
+        ".pbm",
+        ".pgm",
+        ".ppm",
+        ".pnm",
+        ".jp2",
+        ".j2k",
+        ".tga",
+        ".avif",
+    ]
 )
 """Endings of image files, in lower case; upper case counts too."""
 

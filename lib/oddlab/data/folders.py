@@ -36,7 +36,9 @@ def read_folder(root: str | Path, category: str | None = None) -> tuple[list[Sam
     train = [Sample(image) for folder in _good_folders(base / "train") for image in images_in(folder)]
     kinds = folders_in(base / "test")
     if loose := [path.name for path in (base / "test").iterdir() if is_image(path.name)]:
-        raise ValueError(f"root: expected the images of {base / 'test'} in folders named by their kind, got {sorted(loose)[0]}")
+        raise ValueError(
+            f"root: expected the images of {base / 'test'} in folders named by their kind, got {sorted(loose)[0]}"
+        )
     if not kinds:
         raise ValueError(f"root: expected folders of test images in {base / 'test'}, and there are none")
     masks = {folder.name.casefold(): folder for folder in folders_in(base / "ground_truth")}
@@ -95,7 +97,9 @@ def find_masks(images: list[Path], image_folder: Path, mask_folder: Path) -> lis
     found = []
     for image, (place, stem) in zip(images, places):
         if places.count((place, stem)) > 1:
-            raise ValueError(f"root: expected one image {image.with_suffix('')} that a mask can belong to, got several endings")
+            raise ValueError(
+                f"root: expected one image {image.with_suffix('')} that a mask can belong to, got several endings"
+            )
         wanted = [(folder, name.format(stem)) for folder in dict.fromkeys([place, Path()]) for name in MASK_NAMES]
         of_image = next((by_place[key] for key in wanted if key in by_place), [])
         if len(of_image) != 1:

@@ -42,7 +42,10 @@ def read_magnetic_tiles(
     names = _published_names(root / TRAIN_NAMES)
     train = [sample for sample in good if sample.image.name in names]
     if missing := names - {sample.image.name for sample in train}:
-        raise ValueError(f"root: expected the {len(names)} images of {TRAIN_NAMES} in {root}, {len(missing)} are not there: {min(missing)}")
+        raise ValueError(
+            f"root: expected the {len(names)} images of {TRAIN_NAMES} in {root}, "
+            f"{len(missing)} are not there: {min(missing)}"
+        )
     return train, [sample for sample in good if sample.image.name not in names] + bad
 
 

@@ -14,7 +14,7 @@ LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000", "AVIF")
 """Formats that do not keep every value as it was painted."""
 
 COLOURS = 16
-"""A mask's background and defects have few colours: its commonest ones fill more than half of it, a photograph's do not."""
+"""A mask has few colours: its commonest ones fill more than half of it, which a photograph's do not."""
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -39,7 +39,9 @@ def read_mask(path: str | Path) -> np.ndarray:
             raise ValueError(f"mask: expected a few colours on black, and {path} is a photograph or a drawing on one")
     corners = marked[[0, 0, -1, -1], [0, -1, 0, -1]]
     if corners.all() and not marked.all() and marked.mean() > 0.5:
-        say_once("inverted", f"mask: {path} marks all but the middle of the image; black has to be where nothing is wrong")
+        say_once(
+            "inverted", f"mask: {path} marks all but the middle of the image; black has to be where nothing is wrong"
+        )
     return marked
 
 
@@ -50,7 +52,8 @@ def _marked_in_lossy(level: np.ndarray, path: str | Path) -> np.ndarray:
     between = ((level > peak / 4) & (level < 3 * peak / 4)).mean()
     if peak < 64 or between > 0.1 or level.min() > peak / 4:
         raise ValueError(
-            f"mask: expected black and bright pixels in {path}, which is stored with loss, got values up to {peak} with "
+            f"mask: expected black and bright pixels in {path}, which is stored with loss, got values up to {peak} "
+            f"with "
             f"{between:.0%} of the pixels in between; store masks as PNG"
         )
     return level > peak / 2

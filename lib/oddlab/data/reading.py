@@ -101,14 +101,18 @@ def visible(image: Image.Image, path: str | Path) -> Image.Image:
     low, high = float(values.min()), float(values.max())
     is_16_bit = image.mode.startswith("I;16") or (image.mode == "I" and image.format != "TIFF")
     if is_16_bit:
-        say_once("16 bits", f"image: {path} has 16 bits and is divided by 65,535 (its largest value is {high:,.0f}), as all such files")
+        say_once(
+            "16 bits",
+            f"image: {path} has 16 bits and is divided by 65,535 (its largest value is {high:,.0f}), as all such files",
+        )
         low, high = 0.0, 65535.0
     elif image.mode == "F" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     else:
         say_once(
             "own range",
-            f"image: the values of {path}, {low:g} to {high:g}, are brought to 0 .. 1 by this range of its own, as those "
+            f"image: the values of {path}, {low:g} to {high:g}, are brought to 0 .. 1 by this range of its own, as "
+            "those "
             "of all such files; one file's brightness cannot be compared with another's",
         )
     return Image.fromarray(((values - low) / ((high - low) or 1.0)).astype(np.float32))

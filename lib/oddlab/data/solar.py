@@ -64,7 +64,8 @@ def read_solar(
         raise ValueError(f"kinds: expected 'mono', 'poly' or both in a list, got {kinds!r}")
     if not 0 <= good_up_to < defective_from <= 1:
         raise ValueError(
-            f"good_up_to, defective_from: expected 0 <= good_up_to < defective_from <= 1, got {good_up_to} and {defective_from}"
+            f"good_up_to, defective_from: expected 0 <= good_up_to < defective_from <= 1, "
+            f"got {good_up_to} and {defective_from}"
         )
     if not 0 < train_share < 1:
         raise ValueError(f"train_share: expected a number between 0 and 1, got {train_share!r}")
@@ -88,7 +89,10 @@ def _cells() -> list[tuple[Path, float, str]]:
     """File, probability of a defect and kind of every cell."""
     found = importlib.util.find_spec("elpv_dataset")
     if found is None:
-        raise RuntimeError(f"the photographs of solar cells are in the package {PACKAGE}, which is not installed: pip install {PACKAGE}")
+        raise RuntimeError(
+            f"the photographs of solar cells are in the package {PACKAGE}, which is not installed: "
+            f"pip install {PACKAGE}"
+        )
     global _licence_is_said
     if not _licence_is_said:
         print(LICENCE)

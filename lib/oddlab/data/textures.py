@@ -40,7 +40,9 @@ def texture_folder() -> Path:
             folder.parent.mkdir(parents=True, exist_ok=True)
             made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".textures-"))
         except OSError as error:
-            raise ValueError(f"ODDLAB_DATA: expected a folder that can be written, got {folder.parent} ({error})") from error
+            raise ValueError(
+                f"ODDLAB_DATA: expected a folder that can be written, got {folder.parent} ({error})"
+            ) from error
         try:
             for i, name in enumerate(TEXTURES):
                 _write(name, made / name, np.random.default_rng(i))

@@ -29,8 +29,8 @@ class AllInOneBlock(InvertibleModule):
 
     with R a fixed permutation (or rotation) and V a learned product of reflections. With `reverse_permutation` the
     coupling is applied to :math:`P^{-1} x` and not to x. Of C channels the first :math:`\lceil C / 2 \rceil` are
-    :math:`x_1`. (The documents of FrEIA and anomalib have the halves the other way round, and leave out the 0.1 by which
-    s and t are multiplied; this is what their code does.)
+    :math:`x_1`. (The documents of FrEIA and anomalib have the halves the other way round, and leave out the 0.1 by
+    which s and t are multiplied; this is what their code does.)
 
     Args:
         dims_in: a list of one shape without the batch, of 1 to 4 dimensions: [(C,)], [(C, H, W)] and so on.
@@ -44,7 +44,8 @@ class AllInOneBlock(InvertibleModule):
         permute_soft: whether R is a rotation, and not a permutation; slow to make with more than 512 channels.
         learned_householder_permutation: how many reflections V has; 0 for none.
         reverse_permutation: whether :math:`P^{-1}` is applied first.
-        random_state: decides the permutation, the first reflections and the first weights of the subnet: an int, so that
+        random_state: decides the permutation, the first reflections and the first weights of the subnet: an int, so
+        that
             one seed gives one block; a `torch.Generator`, which goes on, so that the blocks of a chain differ; or None
             for PyTorch's global random state.
 
@@ -57,8 +58,8 @@ class AllInOneBlock(InvertibleModule):
     Raises `ValueError` for shapes that do not agree, NaN, arguments out of range, and conditions that are missing or
     that nobody asked for; `TypeError` for what is no tensor of floating-point numbers.
 
-    Source: Dinh et al., Real NVP (arXiv 1605.08803); Kingma and Dhariwal, Glow (arXiv 1807.03039); Sorrenson et al., GIN
-    (arXiv 2001.04872); interface, constants and order of FrEIA 0.2.
+    Source: Dinh et al., Real NVP (arXiv 1605.08803); Kingma and Dhariwal, Glow (arXiv 1807.03039); Sorrenson et al.,
+    GIN (arXiv 2001.04872); interface, constants and order of FrEIA 0.2.
 
     Example:
         >>> block = AllInOneBlock([(6,)], subnet_constructor=nn.Linear, learned_householder_permutation=2)

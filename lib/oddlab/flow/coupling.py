@@ -23,16 +23,14 @@ def soft_clamp(s: Tensor, alpha: float) -> Tensor:
     return alpha * torch.tanh(s)
 
 
-def affine_coupling(
-    x: Tensor, a: Tensor, alpha: float, gin: bool = False, rev: bool = False
-) -> tuple[Tensor, Tensor]:
+def affine_coupling(x: Tensor, a: Tensor, alpha: float, gin: bool = False, rev: bool = False) -> tuple[Tensor, Tensor]:
     r"""Scale and shift `x` (N, C, ...) as the subnet's output `a` (N, 2 C, ...) says.
 
     .. math::
         y = x \odot e^{\ell} + t, \qquad \ell = \alpha \tanh s, \qquad (s, t) = 0.1\,a, \qquad J = \sum \ell
 
-    With `gin` the mean of :math:`\ell` over channels and positions is taken off first, so that J is 0, and a log-scale can
-    be up to twice `alpha`. Returns y and J (N,), or with `rev` the x of a y and -J.
+    With `gin` the mean of :math:`\ell` over channels and positions is taken off first, so that J is 0, and a log-scale
+    can be up to twice `alpha`. Returns y and J (N,), or with `rev` the x of a y and -J.
 
     Source: Dinh et al., Real NVP (arXiv 1605.08803), equation 7, with the clamp of FrEIA 0.2.
 

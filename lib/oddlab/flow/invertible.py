@@ -44,7 +44,8 @@ def check_dims(name: str, dims: Iterable[Iterable[int]] | None) -> list[Dims]:
 
 
 def check_batch(name: str, value: Tensor, dims: Dims, n_fixed: int) -> Tensor:
-    """Return `value` (N, ...) if it is finite and has the first `n_fixed` sizes of `dims` after the batch's; N may be 0.
+    """Return `value` (N, ...) if it is finite and has the first `n_fixed` sizes of `dims` after the batch's; N may be
+    0.
 
     >>> check_batch("x", torch.zeros(5, 3, 2), (3, 8), n_fixed=1).shape
     torch.Size([5, 3, 2])
@@ -172,7 +173,7 @@ class SequenceINN(InvertibleModule):
     def forward(
         self, x_or_z: Tensor | Sequence[Tensor], c: Sequence[Tensor] | None = None, rev: bool = False, jac: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """The output (N, ...) and the log-determinants (N,), through all modules, or through their inverses if `rev`."""
+        """The output (N, ...) and the log-determinants (N,), through all modules, or their inverses if `rev`."""
         if not isinstance(x_or_z, Tensor) and len(x_or_z) != 1:
             raise ValueError(f"x_or_z: expected a tensor or a list of one, got {len(x_or_z)}")
         dims = self.shapes[-1 if rev else 0]

@@ -49,7 +49,9 @@ def features_of(
     found = []
     for batch in with_progress(loader, len(loader), "batches of images"):
         features = extract(batch["image"].to(device))
-        found.append({name: value.cpu() for name, value in features.items()} if isinstance(features, dict) else features.cpu())
+        found.append(
+            {name: value.cpu() for name, value in features.items()} if isinstance(features, dict) else features.cpu()
+        )
     if isinstance(found[0], dict):
         return {name: torch.cat([one[name] for one in found]) for name in found[0]}
     return torch.cat(found)

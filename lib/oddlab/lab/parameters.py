@@ -79,9 +79,7 @@ def from_here(values: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def check_parameters(
-    defaults: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
+def check_parameters(defaults: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Which of the `given` values each notebook takes, each with the type of that notebook's default.
 
     `defaults` holds the parameters of each notebook by its name. A value given as text is read as the type of the

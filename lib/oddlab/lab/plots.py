@@ -52,12 +52,15 @@ def loss_curve(losses: Mapping[str, Sequence[float]], label: str = "loss") -> Fi
 
 
 def diagram(
-    boxes: Mapping[str, tuple[float, float]], arrows: Sequence[tuple[str, str] | tuple[str, str, str]], *, size: tuple = ()
+    boxes: Mapping[str, tuple[float, float]],
+    arrows: Sequence[tuple[str, str] | tuple[str, str, str]],
+    *,
+    size: tuple = (),
 ) -> Figure:
     """Boxes with the names in `boxes` at their places, and arrows from one to the next, each with its word if any.
 
-    A place is (column, row), with row 0 at the top; a line break in a name breaks its line. `size` is that of the figure in
-    inches, by default 1.9 for each column and 1.1 for each row. Raises `ValueError` for an arrow to no box.
+    A place is (column, row), with row 0 at the top; a line break in a name breaks its line. `size` is that of the
+    figure in inches, by default 1.9 for each column and 1.1 for each row. Raises `ValueError` for an arrow to no box.
 
     >>> figure = diagram({"image": (0, 0), "features": (1, 0)}, [("image", "features", "network")])
     >>> [text.get_text() for text in figure.axes[0].texts if text.get_text()]
@@ -73,7 +76,12 @@ def diagram(
         corner = (x - half_width, y - half_height)
         ax.add_patch(
             FancyBboxPatch(
-                corner, 2 * half_width, 2 * half_height, boxstyle="round,pad=0,rounding_size=0.06", fc="#E8F1F8", ec=COLOURS[0]
+                corner,
+                2 * half_width,
+                2 * half_height,
+                boxstyle="round,pad=0,rounding_size=0.06",
+                fc="#E8F1F8",
+                ec=COLOURS[0],
             )
         )
         ax.text(x, y, name, ha="center", va="center", fontsize=10)

@@ -27,14 +27,18 @@ class NumberTable:
     def __init__(self, rows: Mapping[str, Mapping[str, Cell]], digits: int = 3) -> None:
         headings = list(next(iter(rows.values()), {}))
         if other := [name for name, cells in rows.items() if list(cells) != headings]:
-            raise ValueError(f"rows: expected the headings {headings} in each, got {list(rows[other[0]])} in {other[0]!r}")
+            raise ValueError(
+                f"rows: expected the headings {headings} in each, got {list(rows[other[0]])} in {other[0]!r}"
+            )
         self.lines = [["", *headings]]
         self.lines += [[name, *(shown(cells[heading], digits) for heading in headings)] for name, cells in rows.items()]
 
     def __repr__(self) -> str:
         widths = [max(map(len, column)) for column in zip(*self.lines)]
         widths[0] += 1
-        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in self.lines)
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in self.lines
+        )
 
     def _repr_markdown_(self) -> str:
         rule = ["---", *["---:"] * (len(self.lines[0]) - 1)]

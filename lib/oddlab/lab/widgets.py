@@ -90,7 +90,7 @@ class Explorer:
         figure, seconds = timed(draw, self._start)
         self._layout = KeptLayout()
         picture = self._layout.png(figure)
-        width, height = (int(inches * figure.dpi) for inches in figure.get_size_inches())
+        width = int(figure.get_size_inches()[0] * figure.dpi)
         labels = {name: label(name, control) for name, control in controls.items()}
         column = 200 + 7 * max(map(len, labels.values()))
         self.controls = {
@@ -158,7 +158,8 @@ class Explorer:
         # Where there is no kernel, as on GitHub, the picture is what is seen.
         image = Image.open(BytesIO(b64decode(shown["data"]["image/png"])))
         file, name = encoded(image.convert("RGB"))
-        return {**data, f"image/{name}": b64encode(file).decode()}, {f"image/{name}": {"alt": self.code}}
+        alt = f"The figure at the settings {self.code}"
+        return {**data, f"image/{name}": b64encode(file).decode()}, {f"image/{name}": {"alt": alt}}
 
     def __repr__(self) -> str:
         return f"explore({self.draw.__name__}): run this cell to use the controls"

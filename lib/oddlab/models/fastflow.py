@@ -21,11 +21,10 @@ from oddlab.modes import fitting
 from oddlab.processes import gather, own_samples
 from oddlab.seeding import seed_of
 
-
 LAYERS = ("blocks.4", "blocks.7", "blocks.10")
 
 CLAMPING = 0.5
-"""The largest absolute log-scale of a block, which bounds what a flow can make of places unlike any it was trained on."""
+"""The largest absolute log-scale of a block, which bounds what a flow makes of places unlike any it was trained on."""
 
 
 def convolutions(kernel_size: int, hidden_ratio: float) -> Callable[[int, int], nn.Module]:
@@ -67,9 +66,9 @@ class FastFlow(AnomalyModule):
         A_{uv} = G_\sigma * \frac{1}{2 \sum_l C_l} \sum_l \sum_c z_{l,cuv}^2, \qquad z_l = f_l(\phi_l)
 
     with :math:`\phi_l` the features of layer l, whitened at every place by those of the good images (`PlaceWhitening`);
-    :math:`f_l` a chain of `AllInOneBlock`, whose subnets are convolutions; and :math:`\epsilon` normal noise, of `noise` standard deviations, while it trains. A few
-    hundred maps have thousands of dimensions, and without the noise the flow overfits them. Scores are the largest
-    values of the enlarged maps before the blur.
+    :math:`f_l` a chain of `AllInOneBlock`, whose subnets are convolutions; and :math:`\epsilon` normal noise, of
+    `noise` standard deviations, while it trains. A few hundred maps have thousands of dimensions, and without the noise
+    the flow overfits them. Scores are the largest values of the enlarged maps before the blur.
 
     Args:
         backbone: a name for `load_backbone`, or a module, of which a copy is used.
@@ -165,7 +164,8 @@ class FastFlow(AnomalyModule):
     def losses(self, images: Tensor, rows: Iterable[int]) -> Tensor:
         """Minus the log-likelihood (N,) of good images per dimension, mean of the layers, with noise on their features.
 
-        The noise of an image follows from its number in `rows` alone, so that it does not matter which process draws it.
+        The noise of an image follows from its number in `rows` alone, so that it does not matter which process draws
+        it.
         """
         generator = torch.Generator(images.device)
         features = self.embed(images)

@@ -12,7 +12,8 @@ CACHE_BYTES = 2**30
 
 
 def fingerprints(images: Tensor) -> list[tuple[int, ...]]:
-    """128 bits of each of `images` (N, ...), from all bits of its values: equal for equal images, and else not by chance.
+    """128 bits of each of `images` (N, ...), from all bits of its values: equal for equal images, and else not by
+    chance.
 
     Each half is the sum of the image's 32-bit words, times random odd numbers, modulo 2^64.
 

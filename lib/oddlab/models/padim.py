@@ -73,7 +73,9 @@ class PaDiM(OnePassDetector):
         self.features = PatchFeatures(backbone, layers, pre_trained, weights=weights, image_size=image_size)
         total = self.features.n_features
         if n_features is not None and check_int("n_features", n_features) > total:
-            raise ValueError(f"n_features: expected None or 1 to {total}, the channels of {list(layers)}, got {n_features}")
+            raise ValueError(
+                f"n_features: expected None or 1 to {total}, the channels of {list(layers)}, got {n_features}"
+            )
         order = torch.randperm(total, generator=make_generator(random_state), device="cpu")
         self.register_buffer("index", order[:n_features].sort().values)
         height, width = self.features.grid

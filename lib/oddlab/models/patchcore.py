@@ -124,7 +124,7 @@ class PatchCore(CollectingDetector):
         return {"anomaly_maps": maps, "pred_scores": self._score(patches, distances, index, bank)}
 
     def _score(self, patches: Tensor, distances: Tensor, index: Tensor, bank: Tensor) -> Tensor:
-        """Scores (N,) from patches (N, P, D), their distances to the bank and the rows that are nearest, both (N, P)."""
+        """Scores (N,) from patches (N, P, D), their distances to the bank and the nearest rows, both (N, P)."""
         score, farthest = distances.max(dim=1)
         count = min(self.n_neighbors, len(bank))
         if count == 1:

@@ -1,4 +1,8 @@
-"""Exercises that check themselves. Each notebook's are the functions of one module here, with the stem of its part."""
+"""Exercises that check themselves. Each lesson's are in one module here, with the stem of its part.
+
+Most are declared as an `Exercise`. A few that look at more than a result (hooks, buffers) are functions, which take the
+answer and return None if it is right, else why it is wrong, as the end of a sentence ("your distances are squared").
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from oddlab.lab.exercises.exercise import Exercise
 
 
 @dataclass(repr=False)
@@ -33,9 +39,8 @@ class Result:
 def check(exercise: str, answer: Any) -> Result:
     """Check a learner's answer, a value or a function, to an exercise named "stem.name".
 
-    What checks it is the function `name` in the module `oddlab.lab.exercises.stem`: it takes the answer and returns
-    None if it is right, else why it is wrong, as the end of a sentence ("your distances are squared"). An answer that
-    is `...`, or returns it, is not attempted; a function that raises or returns None when it is called is wrong.
+    What checks it is `name` in the module `oddlab.lab.exercises.stem`, an `Exercise` or a function. An answer that is
+    `...`, or returns it, is not attempted; a function that raises or returns None when it is called is wrong.
 
     Raises `ValueError` for an unknown exercise, with those there are.
     """
@@ -48,8 +53,8 @@ def check(exercise: str, answer: Any) -> Result:
     except _Verdict as verdict:
         return Result(exercise, *verdict.args)
     except Exception as error:
-        # What the answer did not raise is a mistake in the checker.
-        if watched is None or error not in watched.raised:
+        # What the answer did not raise is a mistake in the checker; what a class raises cannot be told from it.
+        if not inspect.isclass(answer) and (watched is None or error not in watched.raised):
             raise
         reason = f"it raised {type(error).__name__}: {error}"
     return Result(exercise, "right") if reason is None else Result(exercise, "wrong", " ".join(reason.split()))
@@ -83,22 +88,26 @@ class Watched:
 
 
 def find_checker(exercise: str) -> Callable[[Any], str | None]:
-    """The function that checks an exercise. Raises `ValueError` if there is none, with those there are."""
+    """What checks an exercise. Raises `ValueError` if there is none, with those there are."""
     stem, _, name = str(exercise).partition(".")
     if checker := list_checkers(stem).get(name):
         return checker
-    known = [f"{stem}.{name}" for stem in _stems() for name in list_checkers(stem)]
+    known = [f"{stem}.{name}" for stem in stems() for name in list_checkers(stem)]
     raise ValueError(f"exercise: expected one of {', '.join(known)}; got {exercise!r}")
 
 
 def list_checkers(stem: str) -> dict[str, Callable[[Any], str | None]]:
-    """The functions that check the exercises of one notebook, by name; none for an unknown stem."""
-    if stem not in _stems():
+    """What checks the exercises of one lesson, by name; nothing for an unknown stem."""
+    if stem not in stems():
         return {}
     module = importlib.import_module(f"{__name__}.{stem}")
-    functions = inspect.getmembers(module, inspect.isfunction)
-    return {name: f for name, f in functions if f.__module__ == module.__name__ and not name.startswith("_")}
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, Exercise) or getattr(value, "is_checker", False)
+    }
 
 
-def _stems() -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(__path__)]
+def stems() -> list[str]:
+    """The lessons that have exercises."""
+    return [module.name for module in pkgutil.iter_modules(__path__) if module.name != "exercise"]

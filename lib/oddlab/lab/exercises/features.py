@@ -1,60 +1,71 @@
-"""Checks of the exercises in notebook 12."""
+"""Exercises of the lesson about features."""
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
-from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from oddlab.lab.exercises.exercise import Exercise, checker
 
 
-def _net() -> nn.Sequential:
+def network() -> nn.Sequential:
     """Layers whose cells are 2, 2, 8 and 32 pixels apart."""
-    generator = torch.Generator().manual_seed(0)
-    convolutions = [nn.Conv2d(c, d, 3, s, padding=1) for c, d, s in ((3, 4, 2), (4, 5, 4), (5, 6, 4))]
-    for convolution in convolutions:
-        convolution.weight.data = torch.randn(convolution.weight.shape, generator=generator)
-    layers = OrderedDict(first=convolutions[0], act=nn.ReLU(), second=convolutions[1], third=convolutions[2])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        first, second, third = (nn.Conv2d(c, d, 3, s, padding=1) for c, d, s in ((3, 4, 2), (4, 5, 4), (5, 6, 4)))
+    layers = OrderedDict(first=first, act=nn.ReLU(), second=second, third=third)
     return nn.Sequential(layers).requires_grad_(False).eval()
 
 
-def stride(answer: Callable) -> str | None:
-    """`answer(net, layer)` is how many pixels of an image of side 64 lie between neighbouring cells of the layer."""
-    for layer, right, channels in (("second", 8, 5), ("act", 2, 4), ("third", 32, 6)):
-        got = float(answer(_net(), layer))
-        if got == right:
-            continue
-        reasons = {
-            64 / right: f"{got:g} is how many cells the map has along a side: divide 64 by it",
-            1 / right: "that is cells per pixel: turn the quotient upside down",
-            right**2: "that counts the pixels of a whole square: only one side is asked for",
-            64 / channels: "you divide by the number of channels: the sides of a map come last in its shape",
-        }
-        return reasons.get(got, f"the cells of this layer should be {right} pixels apart, and yours are {got:g}")
-    return None
+NET = network()
 
 
-def catch_input(answer: Callable) -> str | None:
-    """`answer(net, layer, x)` is what goes into the layer when the net runs on x; its hook is taken off again."""
-    net, x = _net(), torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+def shape(net: nn.Sequential, layer: str) -> tuple[int, int]:
+    """The channels of a layer's map, and its side for an image of side 64."""
+    place = list(dict(net.named_children())).index(layer)
+    return net[: place + 1](torch.zeros(1, 3, 64, 64)).shape[1:3]
+
+
+stride = Exercise(
+    lambda net, layer: 64 / shape(net, layer)[1],
+    cases=[(NET, "second"), (NET, "act"), (NET, "third")],
+    mistakes={
+        "that is how many cells the map has along a side: divide 64 by it": lambda *case: shape(*case)[1],
+        "that is cells per pixel: turn the quotient upside down": lambda *case: shape(*case)[1] / 64,
+        "that counts the pixels of a whole square: take one side": lambda *case: (64 / shape(*case)[1]) ** 2,
+        "you divide by the number of channels: sides come last in a shape": lambda *case: 64 / shape(*case)[0],
+    },
+)
+"""`stride(net, layer)`: how many pixels of an image of side 64 lie between neighbouring cells of the layer."""
+
+
+@checker
+def catch_input(answer: Any) -> str | None:
+    """`catch_input(net, layer, x)`: what goes into the layer when the net runs on x; its hook is taken off again."""
+    if not callable(answer):
+        return f"it should be a function, and yours is of type {type(answer).__name__}"
+    net, x = copy.deepcopy(NET), torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     got = answer(net, "second", x.clone())
     if any(module._forward_hooks or module._forward_pre_hooks for module in net.modules()):
         return "your hook is still on the network: keep what register_forward_hook returns, and call its remove()"
     if isinstance(got, (list, tuple)) and len(got) == 1:
         return f"it returns a {type(got).__name__} that holds the map: return the map itself"
-    if not isinstance(got, torch.Tensor):
+    if not isinstance(got, Tensor):
         return f"it should return a tensor, and yours is a {type(got).__name__}"
-    right = net.act(net.first(x))
-    wrong = {
+    right = NET.act(NET.first(x))
+    reasons = {
         "that is what comes out of the layer: a hook is given module, args, output, and what goes in is args[0]": (
-            net.second(right)
+            NET.second(right)
         ),
-        "that is what the whole network returns: return what your hook caught": net(x),
+        "that is what the whole network returns: return what your hook caught": NET(x),
         "that is what goes into the whole network: put the hook on the layer": x,
     }
-    for reason, value in wrong.items():
-        if got.shape == value.shape and torch.equal(got, value):
+    for reason, wrong in reasons.items():
+        if torch.equal(got, wrong):
             return reason
     if got.shape != right.shape:
         return f"the map should have the shape {tuple(right.shape)}, and yours has {tuple(got.shape)}"

@@ -1,67 +1,58 @@
-"""Checks of the exercises in notebook 05."""
+"""Exercises of the lesson about global affine layers."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import numpy as np
-import torch
 
 from oddlab.flow.global_affine import initial_value
+from oddlab.lab.exercises.exercise import Exercise
+
+LOGS = np.random.default_rng(0).normal(1.0, 1.0, (3, 4, 2, 5))
+SAMPLE = (1, 2, 3)
 
 
-def start_value(answer: Callable) -> str | None:
-    """`answer(b)` is the parameter at which SOFTPLUS gives the scale b, from 1e-6 to 1e4."""
-    got = _number(answer(1.0))
-    inverse = math.log(math.expm1(5))  # of b = 1, before it is doubled
-    for guess, reason in (
-        (inverse, "that is a / 2: the curve holds the exponential of half the parameter"),
-        (2 * math.log(math.expm1(1)), "the factor of one fifth in front of the log is left out"),
-        (10.0, "that is the straight line far to the right: at b = 1 the curve is not yet on it"),
-        (0.0, "that is the inverse of EXP"),
-        (math.log1p(math.exp(0.5)) / 5, "that is the scale at the parameter b: go the other way"),
-    ):
-        if math.isclose(got, guess, rel_tol=1e-5, abs_tol=1e-6):
-            return reason
-    for b in (1.0, 0.1, 17.0, 18.0, 200.0, 1e4, 1e-3, 1e-6):
-        right = initial_value(b, "SOFTPLUS")
-        try:
-            got = _number(answer(b))
-        except OverflowError:
-            got = math.inf
-        if not math.isfinite(got):
-            return f"at b = {b:g} the exponential of {5 * b:g} is too large: take 5 b out of the log"
-        if not math.isclose(got, right, rel_tol=1e-5, abs_tol=1e-4):
-            return f"at b = {b:g} it should be {right:.4f}, and yours is {got:.4f}"
-    return None
+def start(b: float) -> float:
+    return initial_value(b, "SOFTPLUS")
 
 
-def keep_volume(answer: Callable) -> str | None:
-    """`answer(l)` is l (N, C, H, W) less each sample's mean."""
-    l = np.random.default_rng(0).normal(1.0, 1.0, (3, 4, 2, 5))
-    got = np.asarray(torch.as_tensor(answer(l.copy())).detach().cpu(), dtype=float)
-    if got.shape != l.shape:
-        return f"log-scales of shape {l.shape} keep their shape, and yours have {got.shape}"
-    for guess, reason in (
-        (l - l.mean(), "that is the mean over the whole batch: a sample must not depend on the others"),
-        (l - l.mean(axis=0), "that is the mean over the batch: a sample must not depend on the others"),
-        (
-            l - l.mean(axis=1, keepdims=True),
-            "that keeps the volume at every position, which is more than is asked: take one mean for the whole sample",
+start_value = Exercise(
+    start,
+    cases=[(1.0,), (200.0,), (1000.0,), (1e-6,)],
+    mistakes={
+        "at b = 200 the exponential of 1000 is too large: take 5 b out of the log": lambda b: (
+            2 * np.log(np.expm1(5 * b))
         ),
-        (l - l.mean(axis=(2, 3), keepdims=True), "that keeps every channel's volume: take one mean for all channels"),
-        (l - l.sum(axis=(1, 2, 3), keepdims=True), "that is the sum, taken off every entry: take the mean"),
-        (l / l.sum(axis=(1, 2, 3), keepdims=True), "the logs then sum to 1: to sum to 0 they must be shifted"),
-    ):
-        if np.allclose(got, guess):
-            return reason
-    if not np.allclose(got, l - l.mean(axis=(1, 2, 3), keepdims=True)):
-        sums = got.sum(axis=(1, 2, 3))
-        return f"the first sample's should sum to 0 and start with {(l[0] - l[0].mean()).flat[0]:.4f}; " \
-            f"yours sum to {sums[0]:.4f} and start with {got.flat[0]:.4f}"
-    return None
+        "that is a / 2: the curve holds the exponential of half the parameter": lambda b: start(b) / 2,
+        "the factor of one fifth in front of the log is left out": lambda b: start(b / 5),
+        "that is the straight line far to the right: at b = 1 the curve is not yet on it": lambda b: 10 * b,
+        "that is the inverse of EXP": lambda b: np.log(b),
+        "that is the scale at the parameter b: go the other way": lambda b: np.logaddexp(0, b / 2) / 5,
+    },
+)
+"""`start_value(b)`: the parameter at which SOFTPLUS gives the scale b, from 1e-6 to 1e4."""
 
-
-def _number(value: object) -> float:
-    return float(torch.as_tensor(value))
+keep_volume = Exercise(
+    lambda logs: logs - logs.mean(axis=SAMPLE, keepdims=True),
+    cases=[(LOGS,)],
+    mistakes={
+        "that is the mean over the whole batch: a sample must not depend on the others": lambda logs: (
+            logs - logs.mean()
+        ),
+        "that is the mean over the batch: a sample must not depend on the others": lambda logs: (
+            logs - logs.mean(axis=0)
+        ),
+        "that keeps the volume at every position: take one mean of the sample": lambda logs: (
+            logs - logs.mean(1, keepdims=True)
+        ),
+        "that keeps every channel's volume: take one mean of all": lambda logs: (
+            logs - logs.mean(axis=(2, 3), keepdims=True)
+        ),
+        "that is the sum, taken off every entry: take the mean": lambda logs: (
+            logs - logs.sum(axis=SAMPLE, keepdims=True)
+        ),
+        "the logs then sum to 1: to sum to 0 they must be shifted": lambda logs: (
+            logs / logs.sum(axis=SAMPLE, keepdims=True)
+        ),
+    },
+)
+"""`keep_volume(logs)`: logs (N, C, H, W) less each sample's mean."""

@@ -1,57 +1,54 @@
-"""Checks of the exercises in notebook 08."""
+"""Exercises of the lesson about random projections."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 
 import numpy as np
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import cdist, pdist
 
+from oddlab.lab.exercises.exercise import Exercise
 from oddlab.random_projection import johnson_lindenstrauss_min_dim
 
-
-def worst(answer: Callable) -> str | None:
-    """`answer(x, y)` is the largest |delta| of the squared distances of all pairs, for x (N, D) and y (N, k)."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(12, 7))
-    for y in (1.3 * x[:, :6], 0.5 * x):  # in the second every error is below 0
-        got = np.asarray(answer(x.copy(), y.copy()), dtype=float)
-        if got.shape != ():
-            return f"one number is asked for, the largest of all pairs, and yours has shape {got.shape}"
-        if not np.isfinite(got):
-            return "it is not finite: leave out the distance of each point to itself, which is 0 / 0"
-        ratio = pdist(y) ** 2 / pdist(x) ** 2
-        right = np.abs(ratio - 1).max()
-        if np.isclose(got, right):
-            continue
-        if np.isclose(got, np.abs(ratio**0.5 - 1).max()):
-            return "those are the errors of the distances: square them first"
-        if np.isclose(got, (ratio - 1).max()):
-            return "an error of -1 is larger than one of 0.1: take the absolute value before the maximum"
-        if np.isclose(got, ratio.max()):
-            return "that is the largest ratio: take 1 off"
-        if np.isclose(got, np.abs(pdist(y) ** 2 - pdist(x) ** 2).max()):
-            return "that is the largest difference: divide each by the pair's own squared distance in x"
-        with np.errstate(divide="ignore"):
-            if np.isclose(got, np.abs(1 / ratio - 1).max()):
-                return "the ratio is upside down: y over x"
-        return f"it should be {right:.4f} for one of the examples, and yours is {got:.4f}"
-    return None
+X = np.random.default_rng(0).normal(size=(12, 7))
 
 
-def promised(answer: Callable) -> str | None:
-    """`answer(n, k)` is the smallest eps, to 0.01, for which the bound asks for at most k sums for n points."""
-    for n, k in ((1000, 331), (20_000, 244), (50, 1000)):
-        got = float(np.asarray(answer(n, k), dtype=float))
-        grid = np.arange(1, 1000) / 1000
-        right = next(eps for eps in grid if johnson_lindenstrauss_min_dim(n, eps) <= k)
-        if abs(got - right) <= 0.0101:
-            continue
-        if np.isclose(got, (8 * np.log(n) / k) ** 0.5, rtol=1e-3):
-            return "the term with the cube of eps is missing, and near eps = 1 it is two thirds of the other"
-        if np.isclose(got, (2 / k) ** 0.5, rtol=1e-3):
-            return "that is the typical error: the bound speaks of all pairs"
-        if got > right and johnson_lindenstrauss_min_dim(n, min(got, 0.999)) <= k:
-            return f"at n = {n}, k = {k} eps = {got:.2f} is promised, but so is {right:.2f}: find the smallest"
-        return f"at n = {n}, k = {k} it should be {right:.2f}, and yours is {got:.2f}"
-    return None
+def errors(x: np.ndarray, y: np.ndarray, distances=pdist, power: int = 2) -> np.ndarray:
+    return (distances(y) / distances(x)) ** power - 1
+
+
+def first_enough(n: int, k: int) -> float:
+    return next(eps for eps in np.arange(1, 1000) / 1000 if johnson_lindenstrauss_min_dim(n, eps) <= k)
+
+
+worst = Exercise(
+    lambda x, y: np.abs(errors(x, y)).max(),
+    cases=[(X, 1.3 * X[:, :6]), (X, 0.5 * X)],  # in the second every error is below 0
+    mistakes={
+        "it is not finite: leave out the distance of each point to itself, which is 0 / 0": lambda x, y: np.abs(
+            errors(x, y, distances=lambda points: cdist(points, points))
+        ).max(),
+        "those are the errors of the distances: square them first": lambda x, y: np.abs(errors(x, y, power=1)).max(),
+        "-1 is a larger error than 0.1: take the absolute value before the maximum": lambda x, y: errors(x, y).max(),
+        "that is the largest ratio: take 1 off": lambda x, y: 1 + errors(x, y).max(),
+        "that is the largest difference: divide each by the pair's own squared distance in x": lambda x, y: np.abs(
+            pdist(y) ** 2 - pdist(x) ** 2
+        ).max(),
+        "the ratio is upside down: y over x": lambda x, y: np.abs(errors(y, x)).max(),
+        "those are the errors of all pairs: return the largest": lambda x, y: np.abs(errors(x, y)),
+    },
+)
+"""`worst(x, y)`: the largest |delta| of the squared distances of all pairs, for x (N, D) and y (N, k)."""
+
+promised = Exercise(
+    first_enough,
+    cases=[(1000, 331), (20_000, 244), (50, 1000)],
+    mistakes={
+        "the term with the cube of eps is missing: near eps = 1 it counts": lambda n, k: math.sqrt(8 * math.log(n) / k),
+        "that is the typical error: the bound speaks of all pairs": lambda n, k: math.sqrt(2 / k),
+        "that is promised, but so are smaller ones: find the smallest": lambda n, k: 0.99,
+    },
+    rtol=0,
+    atol=0.0101,
+)
+"""`promised(n, k)`: the smallest eps, to 0.01, for which the bound asks for at most k sums for n points."""

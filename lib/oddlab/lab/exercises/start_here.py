@@ -1,37 +1,39 @@
-"""Checks of the exercises in notebook 00."""
+"""Exercises of the lesson that starts the course."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
+from torch import Tensor
+
+from oddlab.lab.exercises.exercise import Exercise
+
+MAPS = torch.rand(2, 4, 7, generator=torch.Generator().manual_seed(0))
+MAPS[0, 2, 5] = MAPS[1, 3, 0] = 2.0
 
 
-def loudest(answer: Callable) -> str | None:
-    """`answer(anomaly_map)` is the row and the column of the largest score of a map (H, W)."""
-    for row, column in ((2, 5), (3, 0)):
-        scores = torch.rand(4, 7, generator=torch.Generator().manual_seed(0))
-        scores[row, column] = 2.0
-        got = tuple(int(index) for index in torch.as_tensor(answer(scores.clone())).flatten())
-        if got == (row * 7 + column,):
-            return "that is the place in the flattened map: divide by the width for the row, the rest is the column"
-        if got == (column, row):
-            return "that is (column, row): rows come first"
-        if got != (row, column):
-            return f"the largest score is at {(row, column)}, and yours is {got}"
-    return None
+def place(anomaly_map: Tensor) -> tuple[int, int]:
+    return divmod(int(anomaly_map.argmax()), anomaly_map.shape[1])
 
 
-def called_odd(answer: Callable) -> str | None:
-    """`answer(scores, threshold)` says of each image whether it is called odd: a score of at least the threshold."""
-    scores = torch.tensor([1.0, 3.0, 2.0, 5.0])
-    got = torch.as_tensor(answer(scores.clone(), 3.0))
-    if got.shape != (4,):
-        return f"four scores need four answers, and yours has shape {tuple(got.shape)}"
-    if got.tolist() == [False, False, False, True]:
-        return "a score of just the threshold is called odd too: >= and not >"
-    if got.tolist() == [True, False, True, False]:
-        return "high scores are odd, not low ones"
-    if got.tolist() != [False, True, False, True]:
-        return f"of the scores {scores.tolist()}, 3 and 5 are at least 3, and yours says {got.tolist()}"
-    return None
+loudest = Exercise(
+    place,
+    cases=[(MAPS[0],), (MAPS[1],)],
+    mistakes={
+        "that is the place in the flattened map: divide by the width for the row, the rest is the column": torch.argmax,
+        "that is (column, row): rows come first": lambda anomaly_map: place(anomaly_map)[::-1],
+        "that divides by the height: divide by the width": lambda anomaly_map: divmod(int(anomaly_map.argmax()), 4),
+        "that is the largest score itself: return where it is": torch.max,
+    },
+)
+"""`loudest(anomaly_map)`: the row and the column of the largest score of a map (H, W)."""
+
+called_odd = Exercise(
+    lambda scores, threshold: scores >= threshold,
+    cases=[(torch.tensor([1.0, 3.0, 2.0, 5.0]), 3.0), (torch.tensor([0.2, 0.7, 0.4]), 0.5)],
+    mistakes={
+        "a score of just the threshold is anomalous too: >= and not >": lambda scores, threshold: scores > threshold,
+        "high scores are anomalous, not low ones": lambda scores, threshold: scores < threshold,
+        "that is one answer: each score has its own": lambda scores, threshold: scores.max() >= threshold,
+    },
+)
+"""`called_odd(scores, threshold)`: whether each image is called anomalous: a score of at least the threshold."""

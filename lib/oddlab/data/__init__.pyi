@@ -1,0 +1,22 @@
+# What `from oddlab.data import ...` finds: read by editors, type checkers and `__init__.py`.
+from .default import photographs as photographs
+from .defects import DEFECTS as DEFECTS
+from .defects import draw_defect as draw_defect
+from .digits import read_digits as read_digits
+from .download import DownloadError as DownloadError
+from .download import fetch as fetch
+from .files import find_images as find_images
+from .folders import read_folder as read_folder
+from .home import data_home as data_home
+from .images import ImageDataset as ImageDataset
+from .images import ImageFolder as ImageFolder
+from .magnetic_tiles import read_magnetic_tiles as read_magnetic_tiles
+from .masks import read_mask as read_mask
+from .modules import ImageData as ImageData
+from .modules import PredictData as PredictData
+from .reading import read_image as read_image
+from .samples import Sample as Sample
+from .samples import split as split
+from .solar import read_solar as read_solar
+from .textures import TEXTURES as TEXTURES
+from .textures import texture_folder as texture_folder
