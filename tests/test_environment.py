@@ -37,8 +37,23 @@ def test_conda_and_pip_install_the_same(project):
     conda.pop("pip")
     groups = project["dependency-groups"]
     assert set(project["tool"]["uv"]["default-groups"]) == {"dev", "solar"}
-    expected = project["project"]["dependencies"] + groups["dev"] + groups["solar"]
+    expected = project["project"]["dependencies"] + project["project"]["optional-dependencies"]["lab"]
+    expected += [r for r in groups["dev"] if r != "oddlab[lab]"] + groups["solar"]
     assert conda == names_and_ranges(r for r in expected if "python_version" not in r)
+
+
+def test_the_command_without_its_extra_says_what_to_install(monkeypatch):
+    from oddlab import command
+
+    monkeypatch.setitem(sys.modules, "oddlab.cli", None)
+    with pytest.raises(SystemExit, match=r"the command needs more than the library .*: pip install 'oddlab\[lab\]'"):
+        command.main()
+
+
+def test_the_lab_without_its_extra_says_what_to_install():
+    command = "import sys; sys.modules['ipywidgets'] = None; import oddlab.lab"
+    failed = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+    assert "oddlab.lab needs more than the library" in failed.stderr and "pip install 'oddlab[lab]'" in failed.stderr
 
 
 def test_no_package_host_is_named_and_no_lock_file_is_kept(project):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 START, RUN, REDRAW = 90, 300, 20
@@ -123,6 +123,19 @@ class LabPage:
         """Make the window as large as that of a laptop, with `box` in it."""
         self.page.set_viewport_size(LAPTOP)
         box.evaluate("box => box.scrollIntoView({block: 'center'})")
+
+    def change(self, box, act: Callable[[], object]) -> bool:
+        """Do `act`, and press Draw if there is such a button; return whether the picture in `box` changed."""
+        before = box.evaluate(PICTURE)
+        act()
+        if button := box.query_selector("button:text-is('Draw')"):
+            button.click()
+        return self.wait_for_picture(box, before, same=False)
+
+    def choose_another(self, box, select) -> bool:
+        """Choose the next option of a dropdown; return whether the picture changed."""
+        now, n = select.evaluate("select => [select.selectedIndex, select.options.length]")
+        return self.change(box, lambda: select.select_option(index=(now + 1) % n))
 
     def move(self, box, handle) -> bool:
         """Move a slider one step by key; return whether its picture changed."""

@@ -45,6 +45,18 @@ def test_each_slider_changes_its_picture_and_nothing_jumps(notebook):
         assert max(heights) - min(heights) <= 2
 
 
+def test_each_dropdown_and_each_box_to_tick_changes_its_picture(notebook):
+    for box in notebook.boxes:
+        notebook.look_at(box)
+        for select in box.query_selector_all("select"):
+            assert notebook.choose_another(box, select), (
+                f"{box.inner_text()[:80]}: a choice does not change the picture"
+            )
+        for tick in box.query_selector_all("input[type=checkbox]"):
+            assert notebook.change(box, tick.click), f"{box.inner_text()[:80]}: a tick does not change the picture"
+        assert notebook.errors() == []
+
+
 def test_copy_as_code_shows_and_copies_the_call(notebook):
     for box in notebook.boxes:
         code = box.query_selector(".oddlab-code").inner_text()

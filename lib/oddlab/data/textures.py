@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import skimage.data
 from PIL import Image
 
 from oddlab.data.defects import DEFECTS, Grey, draw_defect
@@ -57,6 +56,8 @@ def texture_folder() -> Path:
 
 
 def _write(name: str, folder: Path, rng: np.random.Generator) -> None:
+    import skimage.data  # of `oddlab[lab]`, and wanted only where they are not there yet
+
     photograph = getattr(skimage.data, name)()
     left, right = photograph[:, :TRAIN_COLUMNS], photograph[:, TRAIN_COLUMNS:]
 

@@ -1,5 +1,11 @@
 """What makes a notebook pleasant: set-up, sliders, figures, exercises, numbers that are kept."""
 
+try:
+    import ipywidgets  # noqa: F401
+    import matplotlib  # noqa: F401
+except ImportError as error:
+    raise ImportError(f"oddlab.lab needs more than the library ({error}): pip install 'oddlab[lab]'") from error
+
 from oddlab.lab.exercises import check
 from oddlab.lab.figures import heat_map, show, subplots
 from oddlab.lab.loops import features_of, train
