@@ -20,14 +20,15 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from oddlab import PCA, AllInOneBlock, KCenterGreedy, SequenceINN
-from oddlab.modes import NO_FLOAT64
-from oddlab.neighbors import nearest
 from test_promises import PARTS, fitted, sample, tensors
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
+
+from oddlab import PCA, AllInOneBlock, KCenterGreedy, SequenceINN
+from oddlab.modes import NO_FLOAT64
+from oddlab.neighbors import nearest
 
 
 class Module(_DummyBackendModule):

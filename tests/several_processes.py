@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from torch.utils.data import DataLoader
+
 from oddlab import DFKDE, DFM, FastFlow, PaDiM, PatchCore
 from oddlab.data import ImageData, ImageDataset, read_folder, texture_folder
-from torch.utils.data import DataLoader
 
 TOGETHER = 4
 LAYERS = {"layers": ["blocks.1"], "image_size": 32}

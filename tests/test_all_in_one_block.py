@@ -7,9 +7,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import nn
+
 from oddlab import AllInOneBlock
 from oddlab.flow.global_affine import ACTIVATIONS
-from torch import nn
 
 OPTIONS = [
     dict(gin_block=gin, permute_soft=soft, learned_householder_permutation=k, reverse_permutation=rev)

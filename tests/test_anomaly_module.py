@@ -3,11 +3,12 @@ import math
 import pytest
 import pytorch_lightning as pl
 import torch
-from oddlab import AnomalyModule
-from oddlab.threshold import AdaptiveThreshold
 from sklearn.metrics import f1_score, roc_auc_score
 from torch.utils.data import DataLoader
 from torchmetrics.classification import BinaryAUROC
+
+from oddlab import AnomalyModule
+from oddlab.threshold import AdaptiveThreshold
 
 
 class Brightness(AnomalyModule):

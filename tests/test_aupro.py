@@ -3,10 +3,11 @@ import copy
 import numpy as np
 import pytest
 import torch
-from oddlab import AUPRO
-from oddlab.aupro import region_weights
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
+
+from oddlab import AUPRO
+from oddlab.aupro import region_weights
 
 
 def maps_and_masks(n=3, side=24, seed=0, levels=None):

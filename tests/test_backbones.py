@@ -7,11 +7,12 @@ import pytorch_lightning as pl
 import skimage.data
 import torch
 import torchvision
+from torchvision.transforms.v2 import functional as T
+
 from oddlab import DFM, FeatureExtractor, load_backbone, normalization
 from oddlab.backbones import LITE, imagenet_weights
 from oddlab.efficientnet_lite import SameConv2d
 from oddlab.models.patch_features import PatchFeatures
-from torchvision.transforms.v2 import functional as T
 
 FAMILIES = [
     "alexnet",

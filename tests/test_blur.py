@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
+
 from oddlab import GaussianBlur2d
 from oddlab import blur as module
 from oddlab.blur import border_index
-from scipy import ndimage
 
 SCIPY = {"reflect": "mirror", "replicate": "nearest", "circular": "wrap", "constant": "constant"}
 

@@ -14,11 +14,12 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_notebook
+from rich.console import Console
+
 from oddlab import doctor
 from oddlab.cli import main
 from oddlab.lab.progress import shown
 from oddlab.lab.result import Result
-from rich.console import Console
 
 # A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C; the command must not.
 SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "

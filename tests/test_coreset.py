@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from oddlab import KCenterGreedy, SparseRandomProjection, coreset
 
 

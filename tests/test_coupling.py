@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from oddlab.flow.coupling import SUBNET_SCALE, affine_coupling, soft_clamp
 
 SHAPES = [(3,), (2, 4), (3, 2, 2), (2, 2, 1, 3), (1,)]

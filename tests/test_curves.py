@@ -8,12 +8,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
+from sklearn.metrics import f1_score, precision_recall_curve, roc_auc_score
+
 from oddlab import AUPRO, curves
 from oddlab.aupro import region_weights
 from oddlab.curves import ScoreCounts, auroc, best_f1, f1_at, lower_edges, pro_area
 from oddlab.threshold import AdaptiveThreshold
-from scipy import ndimage
-from sklearn.metrics import f1_score, precision_recall_curve, roc_auc_score
 
 SCORES = {
     "maps' range": lambda rng, n: rng.uniform(5, 60, n),

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from oddlab.data import (
     DEFECTS,
     TEXTURES,
@@ -18,7 +20,6 @@ from oddlab.data import (
     split,
     texture_folder,
 )
-from PIL import Image
 
 
 def write(path, size=(20, 16), value=128):

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch.utils.data import DataLoader
+
 from oddlab import DFKDE, DFM, FastFlow, PaDiM, PatchCore, load_backbone
 from oddlab.data import ImageData, read_folder, texture_folder
 from oddlab.models.one_pass import OnePassDetector
-from torch.utils.data import DataLoader
 
 SMALL = {"layers": ["blocks.1"], "image_size": 32}
 DETECTORS = {

@@ -1,10 +1,11 @@
 import pytest
 import torch
+from scipy.stats import gaussian_kde
+from sklearn.decomposition import PCA as ReferencePCA
+
 from oddlab import DFKDE, FeatureExtractor, normalization
 from oddlab.data import ImageData, read_folder, texture_folder
 from oddlab.lab import trainer
-from scipy.stats import gaussian_kde
-from sklearn.decomposition import PCA as ReferencePCA
 
 DEVICE = torch.device("cpu")
 

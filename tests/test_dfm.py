@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import multivariate_normal
+from sklearn.decomposition import PCA as ReferencePCA
+
 from oddlab import DFM, FeatureExtractor, normalization
 from oddlab.data import ImageData, read_folder, texture_folder
 from oddlab.lab import trainer
-from scipy.stats import multivariate_normal
-from sklearn.decomposition import PCA as ReferencePCA
 
 DEVICE = torch.device("cpu")
 

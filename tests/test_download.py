@@ -24,11 +24,12 @@ import numpy as np
 import pooch.core
 import pytest
 from click.testing import CliRunner
+from PIL import Image, ImageDraw
+
 from oddlab.cli import main
 from oddlab.data import catalogue, download, layouts, read_folder
 from oddlab.data.catalogue import CATALOGUE, find
 from oddlab.data.download import DownloadError, fetch
-from PIL import Image, ImageDraw
 
 FREE, CRACKS = 24, 8
 FILES = FREE + 2 * CRACKS + 1

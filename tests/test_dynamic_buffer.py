@@ -1,7 +1,8 @@
 import pytest
 import torch
-from oddlab import DynamicBufferModule
 from torch import nn
+
+from oddlab import DynamicBufferModule
 
 
 class Bank(DynamicBufferModule):

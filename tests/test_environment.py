@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import oddlab
 import pytest
 import yaml
+
+import oddlab
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from oddlab.lab import check
 from oddlab.lab.exercises import find_checker, list_checkers, stems
 from oddlab.lab.exercises.exercise import Exercise

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from oddlab.lab import check
 from torch import nn
+
+from oddlab.lab import check
 
 LOADS = {"another shape": True, "another dtype": True, "a missing key": False, "an unexpected key": False}
 

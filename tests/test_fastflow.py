@@ -3,11 +3,12 @@ import pytest
 import scipy.linalg
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
+
 from oddlab import FastFlow, FeatureExtractor, normalization
 from oddlab.data import ImageData, read_folder, texture_folder
 from oddlab.lab import trainer
 from oddlab.models import feature_cache
-from scipy import ndimage
 
 DEVICE = torch.device("cpu")
 

@@ -4,10 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from torch import nn
+
 from oddlab import FeatureExtractor, load_backbone
 from oddlab.features import run_with_hooks
 from oddlab.inference import for_inference
-from torch import nn
 
 
 class Counting(nn.Module):

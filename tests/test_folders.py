@@ -5,9 +5,10 @@ import tracemalloc
 
 import pytest
 import torch
+from PIL import Image
+
 from oddlab.data import ImageData, ImageDataset, find_images, photographs, read_folder, read_magnetic_tiles
 from oddlab.data.home import data_home
-from PIL import Image
 
 
 def write(path, value=128, size=(12, 10)):

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import mahalanobis
+
 from oddlab import MultiVariateGaussian
 from oddlab import gaussian as module
-from scipy.spatial.distance import mahalanobis
 
 
 def embeddings(n=40, d=5, side=3, seed=0, dtype=torch.float64):

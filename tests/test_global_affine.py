@@ -3,10 +3,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from oddlab import AllInOneBlock
 from oddlab.flow.coupling import SUBNET_SCALE
 from oddlab.flow.global_affine import ACTIVATIONS, initial_value, log_scale, preserve_volume
-from torch import nn
 
 FORMULAS = {
     "SIGMOID": lambda a: np.log(10) - np.log1p(np.exp(2 - a)),

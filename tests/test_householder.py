@@ -1,7 +1,8 @@
 import pytest
 import torch
-from oddlab.flow.householder import compact_wy, householder_matrix, reflect
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from oddlab.flow.householder import compact_wy, householder_matrix, reflect
 
 SHAPES = {"1-D": (6,), "2-D": (6, 5), "3-D": (6, 3, 2), "4-D": (6, 2, 3, 2)}
 COUNTS = [1, 2, 3, 5, 6, 7, 20]  # of reflections, up to more than there are channels

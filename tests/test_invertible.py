@@ -5,10 +5,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from oddlab import AllInOneBlock, InvertibleModule, SequenceINN
-from oddlab.flow.invertible import check_dims
 from torch import nn
 from torch.distributions import LogNormal, MultivariateNormal, Normal
+
+from oddlab import AllInOneBlock, InvertibleModule, SequenceINN
+from oddlab.flow.invertible import check_dims
 
 
 class Linear(InvertibleModule):

@@ -3,11 +3,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import gaussian_kde
+from torch.utils._python_dispatch import TorchDispatchMode
+
 from oddlab import GaussianKDE
 from oddlab import kde as module
 from oddlab.checks import NotFittedError
-from scipy.stats import gaussian_kde
-from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def correlated(n, d, seed=0, shift=0.0, dtype=torch.float64):

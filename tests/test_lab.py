@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+
 from oddlab.lab import check, exercises, setup, show_source, trainer
 from oddlab.lab.session import choose_device
 from oddlab.lab.source import fenced, without_docstrings

@@ -10,9 +10,10 @@ import pytest
 import torch
 from matplotlib import pyplot
 from matplotlib.figure import Figure
+from PIL import Image
+
 from oddlab.lab import heat_map, record, show, subplots
 from oddlab.lab.figures import WIDTH, key_figure, png, use_defaults
-from PIL import Image
 
 
 def pixels(figure: Figure) -> np.ndarray:

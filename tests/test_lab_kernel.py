@@ -9,9 +9,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
+from PIL import Image
+
 from oddlab.lab.figures import key_figure
 from oddlab.lab.record import recorded
-from PIL import Image
 
 CELLS = {
     "start": """

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+
 from oddlab.lab import subplots
 from oddlab.lab.figures import png
 from oddlab.lab.layout import KeptLayout

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from oddlab.data import ImageDataset, read_folder, texture_folder
 from oddlab.lab import (
     NumberTable,

@@ -9,9 +9,10 @@ import ipywidgets
 import pytest
 from matplotlib import pyplot
 from matplotlib.figure import Figure
+from PIL import Image
+
 from oddlab.lab import corners, explore, subplots, widgets
 from oddlab.lab.controls import make_control
-from PIL import Image
 
 
 def draw(sigma=2.0, k=3, border="reflect", outline=True):

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import skimage.data
-from oddlab.data.masks import read_mask, resize_mask
 from PIL import Image
 from scipy import ndimage
+
+from oddlab.data.masks import read_mask, resize_mask
 
 DEFECT = np.zeros((40, 60), dtype=bool)
 DEFECT[5:25, 10:30] = True

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from oddlab import neighbors
 from oddlab.neighbors import nearest
 

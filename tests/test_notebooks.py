@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
 from oddlab.lab.exercises import find_checker, list_checkers
 
 ROOT = Path(__file__).parents[1]

@@ -3,9 +3,10 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
+
 from oddlab import FeatureExtractor, PaDiM, normalization
 from oddlab.data import ImageData, read_folder, texture_folder
-from scipy import ndimage
 
 
 def trainer(**kwargs):

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
+
 from oddlab import FeatureExtractor, PatchCore, normalization
 from oddlab.data import ImageData, read_folder, texture_folder
 from oddlab.lab import trainer
 from oddlab.neighbors import nearest
-from scipy import ndimage
 
 DEVICE = torch.device("cpu")
 

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA as ScikitPCA
+from torch.utils._python_dispatch import TorchDispatchMode
+
 from oddlab import PCA
 from oddlab import pca as module
 from oddlab.data import read_digits
-from sklearn.decomposition import PCA as ScikitPCA
-from torch.utils._python_dispatch import TorchDispatchMode
 
 TALL, WIDE, SQUARE = (300, 12), (25, 60), (40, 40)
 SHAPES = pytest.mark.parametrize("shape", [TALL, WIDE, SQUARE], ids=["tall", "wide", "square"])

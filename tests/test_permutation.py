@@ -3,8 +3,9 @@ from collections import Counter
 
 import pytest
 import torch
-from oddlab.flow.permutation import hard_permutation, orthogonalize, permutation_index, permute, soft_permutation
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from oddlab.flow.permutation import hard_permutation, orthogonalize, permutation_index, permute, soft_permutation
 
 SHAPES = {"1-D": (7,), "2-D": (7, 5), "3-D": (7, 3, 2), "4-D": (7, 2, 3, 2)}
 

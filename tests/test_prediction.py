@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from PIL import Image
+
 from oddlab import DFM, AnomalyModule, PaDiM, predict
 from oddlab.data import PredictData
 from oddlab.prediction import PredictionWriter, heat_map
-from PIL import Image
 
 
 class Brightness(AnomalyModule):

@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import oddlab
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import oddlab
 from oddlab import (
     AUPRO,
     DFKDE,
@@ -37,8 +40,6 @@ from oddlab import (
 )
 from oddlab.flow.permutation import hard_permutation, soft_permutation
 from oddlab.modes import fitting
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 

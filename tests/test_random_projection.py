@@ -3,11 +3,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binom, chi2
+from sklearn import random_projection as sklearn
+
 from oddlab import SparseRandomProjection, johnson_lindenstrauss_min_dim
 from oddlab import random_projection as module
 from oddlab.checks import NotFittedError
-from scipy.stats import binom, chi2
-from sklearn import random_projection as sklearn
 
 
 def points(n=100, d=400, seed=0, dtype=torch.float32):

@@ -10,10 +10,11 @@ import skimage.io
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+
 from oddlab.data import ImageDataset, ImageFolder, Sample, find_images, reading
 from oddlab.data.files import in_order
 from oddlab.data.reading import open_upright, read_image
-from PIL import Image
 
 ORIENTATION = 0x0112
 TURNS = {

@@ -4,10 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+
+import oddlab
 import readme
+from oddlab.flow import coupling, global_affine, householder, permutation
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+FLOW = (coupling, global_affine, householder, permutation)
 MEASURED = (ROOT / "tests" / "benchmarks" / "README.md").read_text()
 
 
@@ -22,6 +26,13 @@ def test_every_notebook_is_in_the_table_of_parts():
     table = re.search("<!-- parts -->(.*)<!-- /parts -->", README, flags=re.DOTALL)[1]
     listed = re.findall(r"\((notebooks/[^)]+)\)", table)
     assert listed == sorted(str(path.relative_to(ROOT)) for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def test_every_name_that_can_be_imported_is_in_the_table_of_parts():
+    table = re.search("<!-- parts -->(.*)<!-- /parts -->", README, flags=re.DOTALL)[1]
+    named = set(re.findall(r"`(\w+)`", table))
+    assert set(oddlab.__all__) - {"data", "flow", "lab", "models"} <= named
+    assert named <= set(oddlab.__all__) | {name for module in FLOW for name in vars(module)}
 
 
 @pytest.mark.parametrize("name", readme.tables())

@@ -12,6 +12,7 @@ import nbformat
 import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
 from oddlab.lab.index_page import index_page
 from oddlab.lab.parameters import Refused, check_parameters, read_parameters
 from oddlab.lab.result import Result

@@ -2,6 +2,7 @@ import re
 
 import pytest
 import torch
+
 from oddlab.data import ImageData, read_solar, solar
 
 

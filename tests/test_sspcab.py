@@ -1,10 +1,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from oddlab import SSPCAB
-from oddlab.sspcab import channel_attention, masked_conv2d
 from torch import nn
 from torchvision.ops import SqueezeExcitation
+
+from oddlab import SSPCAB
+from oddlab.sspcab import channel_attention, masked_conv2d
 
 
 def noise(*shape, seed=0):

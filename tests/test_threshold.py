@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from oddlab.threshold import AdaptiveThreshold, conformal_threshold
 
 DRAWS, N, FURTHER = 2000, 37, 400

@@ -24,13 +24,14 @@ from pathlib import Path
 
 import click
 import pytorch_lightning as pl
-import readme
 import torch
+from rich.console import Console
+from rich.table import Table
+
+import readme
 from oddlab import DFKDE, DFM, FastFlow, PaDiM, PatchCore
 from oddlab.data import TEXTURES, ImageData, read_folder, read_magnetic_tiles, read_solar, texture_folder
 from oddlab.lab.session import choose_device, quiet_lightning, trainer
-from rich.console import Console
-from rich.table import Table
 from turns import name_of
 
 RESULTS = Path(__file__).with_suffix(".json")

@@ -17,14 +17,15 @@ from anomalib.models.image.fastflow.loss import FastflowLoss
 from anomalib.models.image.fastflow.torch_model import FastflowModel, create_fast_flow_block
 from anomalib.models.image.padim.torch_model import PadimModel
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
 from oddlab import FastFlow, PaDiM, PatchCore
 from oddlab.data import TEXTURES, ImageDataset, read_folder, read_magnetic_tiles, texture_folder
 from oddlab.features import run_with_hooks
 from oddlab.lab.session import trainer
 from oddlab.models.fastflow import CLAMPING
 from oddlab.models.patch_features import PatchFeatures
-from sklearn.metrics import roc_auc_score
-from torch import Tensor, nn
 from turns import Calls, quiet
 
 LAYERS = ["blocks.4", "blocks.10"]

@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch.nn.functional import interpolate
+
 from turns import give_memory_back, name_of, taken
 
 RESULTS = Path(__file__).with_suffix(".json")

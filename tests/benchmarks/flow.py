@@ -10,8 +10,9 @@ from collections.abc import Callable
 import torch
 from anomalib.models.components.flow import AllInOneBlock as AnomalibBlock
 from FrEIA.modules import AllInOneBlock as FreiaBlock
-from oddlab import AllInOneBlock
 from torch import Tensor, nn
+
+from oddlab import AllInOneBlock
 from turns import Calls
 
 REPEATS = 10

@@ -23,8 +23,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.ticker import LogLocator
-from parts import photograph_features
 from torch import Tensor
+
+from parts import photograph_features
 from turns import give_memory_back, quiet, taken
 
 ROOT = Path(__file__).parents[2]

@@ -16,12 +16,13 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-import readme
 import torch
 import torchvision
-from oddlab.data import PredictData, find_images
 from PIL import Image
 from torch.utils.data import DataLoader
+
+import readme
+from oddlab.data import PredictData, find_images
 
 FILES, FOLDERS, TURNS = 100_000, 100, 3
 RESULTS = Path(__file__).with_suffix(".json")

@@ -17,11 +17,12 @@ import tempfile
 from pathlib import Path
 
 import click
-import readme
 import torch
-from oddlab.lab.session import choose_device
 from rich.console import Console
 from rich.table import Table
+
+import readme
+from oddlab.lab.session import choose_device
 from turns import name_of
 
 ROOT, RESULTS = Path(__file__).parents[2], Path(__file__).with_suffix(".json")

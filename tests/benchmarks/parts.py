@@ -22,12 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-import end_to_end
-import flow
 import kornia
 import numpy as np
-import rates
-import readme
 import scipy
 import sklearn
 import torch
@@ -37,9 +33,6 @@ from anomalib.models.components.filters import GaussianBlur2d as AnomalibBlur
 from anomalib.models.components.sampling import KCenterGreedy as AnomalibCoreset
 from anomalib.models.components.stats import GaussianKDE as AnomalibKDE
 from anomalib.models.components.stats import MultiVariateGaussian as AnomalibGaussian
-from oddlab import PCA, GaussianBlur2d, GaussianKDE, KCenterGreedy, MultiVariateGaussian, SparseRandomProjection
-from oddlab.data import TEXTURES, ImageDataset, read_folder, texture_folder
-from oddlab.models.patch_features import PatchFeatures
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import gaussian_kde
@@ -47,6 +40,14 @@ from sklearn.decomposition import PCA as SklearnPCA
 from sklearn.neighbors import KernelDensity
 from sklearn.random_projection import SparseRandomProjection as SklearnProjection
 from torch import Tensor
+
+import end_to_end
+import flow
+import rates
+import readme
+from oddlab import PCA, GaussianBlur2d, GaussianKDE, KCenterGreedy, MultiVariateGaussian, SparseRandomProjection
+from oddlab.data import TEXTURES, ImageDataset, read_folder, texture_folder
+from oddlab.models.patch_features import PatchFeatures
 from turns import Calls, give_memory_back, name_of, quiet, take_turns
 
 RESULTS = Path(__file__).with_suffix(".json")

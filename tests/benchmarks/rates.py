@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
 from turns import taken
 
 ROUNDS = 7

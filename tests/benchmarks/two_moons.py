@@ -19,14 +19,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-import readme
 import torch
 import zuko
-from oddlab import AllInOneBlock, SequenceINN
 from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import make_moons
 from torch import Tensor, nn
+
+import readme
+from oddlab import AllInOneBlock, SequenceINN
 
 RESULTS = Path(__file__).with_suffix(".json")
 NOISE, BATCH, RATES = 0.08, 256, (2e-3, 5e-3)

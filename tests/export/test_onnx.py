@@ -3,8 +3,9 @@
 import onnxruntime
 import pytest
 import torch
-from oddlab import DFKDE, DFM, FastFlow, PaDiM, PatchCore
 from torch import Tensor, nn
+
+from oddlab import DFKDE, DFM, FastFlow, PaDiM, PatchCore
 
 SIDE = 64
 DETECTORS = {

@@ -7,8 +7,9 @@ import FrEIA.modules
 import pytest
 import torch
 from anomalib.models.components.flow import AllInOneBlock as AnomalibBlock
-from oddlab import AllInOneBlock, SequenceINN
 from torch import nn
+
+from oddlab import AllInOneBlock, SequenceINN
 
 PEERS = {"FrEIA": FrEIA.modules.AllInOneBlock, "anomalib": AnomalibBlock}
 SHAPES = {"1-D": (6,), "2-D": (5, 4), "3-D": (4, 3, 2), "4-D": (3, 2, 2, 2)}

@@ -3,6 +3,7 @@
 import kornia
 import pytest
 import torch
+
 from oddlab import GaussianBlur2d
 
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from anomalib.models.components.sampling import KCenterGreedy as Theirs
+
 from oddlab import KCenterGreedy
 
 

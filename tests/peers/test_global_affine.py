@@ -3,8 +3,9 @@
 import pytest
 import torch
 from anomalib.models.components.flow import AllInOneBlock as AnomalibBlock
-from oddlab import AllInOneBlock
 from torch import nn
+
+from oddlab import AllInOneBlock
 
 
 def output(block_class, scale, activation):

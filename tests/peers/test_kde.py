@@ -3,8 +3,9 @@
 import pytest
 import torch
 from anomalib.models.components import GaussianKDE as Peer
-from oddlab import GaussianKDE
 from scipy.stats import gaussian_kde
+
+from oddlab import GaussianKDE
 
 
 def normal(n, d, seed=0):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from anomalib.models.components import PCA as AnomalibPCA
+
 from oddlab import PCA
 
 

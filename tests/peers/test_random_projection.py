@@ -2,8 +2,9 @@
 
 import torch
 from anomalib.models.components import SparseRandomProjection as Theirs
-from oddlab import SparseRandomProjection
 from sklearn.random_projection import SparseRandomProjection as ScikitLearn
+
+from oddlab import SparseRandomProjection
 
 EPS = 0.5
 

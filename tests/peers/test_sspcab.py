@@ -3,8 +3,9 @@
 import pytest
 import torch
 from anomalib.models.components.layers import SSPCAB as Theirs
-from oddlab import SSPCAB
 from torch import nn
+
+from oddlab import SSPCAB
 
 
 def noise(*shape):

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
+from typing_extensions import assert_type
+
 from oddlab import (
     AUPRO,
     DFKDE,
@@ -29,8 +32,6 @@ from oddlab import (
 )
 from oddlab.data import ImageData, PredictData, read_folder, read_solar
 from oddlab.lab import explore, record, subplots, trainer
-from torch import Tensor
-from typing_extensions import assert_type
 
 x = torch.rand(8, 4)
 
