@@ -1,3 +1,34 @@
-"""What pytest leaves alone: this file makes a device for PyTorch, and is run in a process of its own."""
+"""What pytest leaves alone, which tests are quick, and how many threads each of its processes has."""
 
-collect_ignore = ["pretended_device.py"]
+import os
+from pathlib import Path
+
+import pytest
+
+collect_ignore = ["pretended_device.py"]  # makes a device for PyTorch, and is run in a process of its own
+
+SLOW = {
+    "test_cli.py",
+    "test_detectors.py",
+    "test_download.py",
+    "test_exercises.py",
+    "test_fastflow.py",
+    "test_lab_kernel.py",
+    "test_pretended_device.py",
+    "test_promises.py",
+    "test_runner.py",
+    "test_several_processes.py",
+}
+"""Files that take longer than the others together."""
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Two processes with a thread for each core would wait for each other at every operation.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as quick what is no notebook and not in a slow file."""
+    for item in items:
+        path = Path(item.path)
+        if path.suffix != ".ipynb" and path.name not in SLOW:
+            item.add_marker(pytest.mark.quick)

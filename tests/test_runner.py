@@ -318,6 +318,19 @@ def test_a_cell_that_says_so_may_raise(tmp_path):
     assert any(output.output_type == "error" for cell in executed.cells for output in cell.get("outputs", ()))
 
 
+def test_a_kernel_takes_the_cores_that_are_free_unless_it_is_told(tmp_path, monkeypatch):
+    notebook = write_notebook(tmp_path / "01_a.ipynb", "import os; print(os.environ['OMP_NUM_THREADS'])")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("oddlab.machine.cores", lambda: 8)
+    for load, threads in ((5.2, "3"), (20.0, "1")):
+        monkeypatch.setattr("psutil.getloadavg", lambda load=load: (load, load, load))
+        run_all([notebook], tmp_path / f"load {load}")
+        assert texts(tmp_path / f"load {load}" / "01_a.ipynb") == [threads]
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    run_all([notebook], tmp_path / "told")
+    assert texts(tmp_path / "told" / "01_a.ipynb") == ["5"]
+
+
 def test_a_dictionary_arrives_as_one(tmp_path):
     notebook = write_notebook(
         tmp_path / "01_a.ipynb", "print(sorted(options.items()))", parameters="options = {'k': 1}"

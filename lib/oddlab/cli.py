@@ -22,7 +22,7 @@ def main() -> None:
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="The parameter `device` where there is one.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results  [default: runs/<date-time>]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out: what is ok there is not run again.")
-@click.option("--timeout", default=600, show_default=True, type=click.IntRange(min=1), help="Seconds a cell may take.")
+@click.option("--timeout", default=900, show_default=True, type=click.IntRange(min=1), help="Seconds a cell may take.")
 def run(
     notebooks: tuple[str, ...],
     assignments: tuple[str, ...],

@@ -29,13 +29,30 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "oddlab": oddlab.__version__, **installed}
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_threads() -> int:
+    """How many cores other processes leave, one at least, by the load of the last minute.
+
+    More threads than that wait for each other at every operation, which on a busy machine takes ten times as long.
+
+    >>> 1 <= free_threads() <= cores()
+    True
+    """
+    import psutil
+
+    return max(1, min(cores(), round(cores() - psutil.getloadavg()[0])))
+
+
 def devices() -> list[str]:
     """One line for the processor and one for each GPU that torch sees, with its memory."""
     import psutil
 
     gib = 1024**3
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = [f"cpu: {cores} cores, {psutil.virtual_memory().total / gib:.0f} GiB"]
+    found = [f"cpu: {cores()} cores, {psutil.virtual_memory().total / gib:.0f} GiB"]
     if version("torch") is None:
         return found
     import torch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import tempfile
@@ -20,6 +21,7 @@ from papermill.engines import NBClientEngine, NotebookExecutionManager, papermil
 from papermill.log import logger
 
 from oddlab.lab.result import Result
+from oddlab.machine import free_threads
 
 ENGINE = "oddlab"
 EVERY = 0.25
@@ -43,7 +45,8 @@ class WatchedClient(PapermillNotebookClient):
 
     def start_new_kernel(self, **kwargs: Any) -> None:
         # What the kernel's process prints past Jupyter would run through the live table; it is read if the kernel dies.
-        super().start_new_kernel(stdout=self.kernel_log, stderr=self.kernel_log, **kwargs)
+        environment = {"OMP_NUM_THREADS": str(free_threads()), **os.environ}
+        super().start_new_kernel(stdout=self.kernel_log, stderr=self.kernel_log, env=environment, **kwargs)
         self.process = self.km.provisioner.process
         threading.Thread(target=watch_memory, args=(self.process.pid, self.result, self.done), daemon=True).start()
 

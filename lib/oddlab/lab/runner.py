@@ -17,7 +17,7 @@ import nbformat
 from oddlab.lab.parameters import Refused, check_parameters, read_notebook, read_parameters
 from oddlab.lab.result import Result
 
-TIMEOUT = 600
+TIMEOUT = 900
 """Seconds a cell may take."""
 
 Progress = Callable[[Result], None]
