@@ -331,6 +331,13 @@ def test_a_kernel_takes_the_cores_that_are_free_unless_it_is_told(tmp_path, monk
     assert texts(tmp_path / "told" / "01_a.ipynb") == ["5"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="kernels are reached by ports")
+def test_kernels_are_reached_by_files_so_that_none_takes_the_port_of_another(tmp_path):
+    cell = "from ipykernel.connect import get_connection_info as get\nprint(get(unpack=True)['transport'])"
+    [result] = run_all([write_notebook(tmp_path / "01_a.ipynb", cell)], tmp_path / "out")
+    assert result.status == "ok" and texts(tmp_path / "out" / "01_a.ipynb") == ["ipc"]
+
+
 def test_a_dictionary_arrives_as_one(tmp_path):
     notebook = write_notebook(
         tmp_path / "01_a.ipynb", "print(sorted(options.items()))", parameters="options = {'k': 1}"

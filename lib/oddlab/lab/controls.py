@@ -97,24 +97,22 @@ def label(name: str, control: Any) -> str:
 
 def make_control(text: str, control: Any, start: Any, width: int, continuous: bool) -> ipywidgets.ValueWidget:
     """The widget for a control that was checked, `width` pixels wide; a `continuous` slider tells while it moves."""
-    common = {
-        "value": start,
-        "description": text,
-        "style": {"description_width": "initial"},
-        "layout": {"width": f"{width}px"},
-    }
-    if isinstance(control, bool):
-        return ipywidgets.Checkbox(indent=False, **common)
+    short = control[:3] if isinstance(control, tuple) else control
     if isinstance(control, list):
-        return ipywidgets.Dropdown(options=[(str(choice), choice) for choice in control], **common)
-    low, high = extremes(control)
-    common |= {"min": low, "max": high, "continuous_update": continuous}
-    if _type(control) is int:
-        return ipywidgets.IntSlider(step=control[2] if len(control) > 2 else 1, **common)
-    # Without a step given: the power of ten that makes 20 to 200 steps.
-    step = float(control[2]) if len(control) > 2 else 10.0 ** math.floor(math.log10((high - low) / 20))
-    decimals = max(0, *(-Decimal(str(number)).normalize().as_tuple().exponent for number in (low, start, step)))
-    return ipywidgets.FloatSlider(step=step, readout_format=f".{decimals}f", **common)
+        short = [(str(choice), choice) for choice in control]
+    widget = ipywidgets.interactive.widget_from_abbrev(short, start)
+    widget.description, widget.style.description_width, widget.layout.width = text, "initial", f"{width}px"
+    if isinstance(control, bool):
+        widget.indent = False
+    if isinstance(control, tuple):
+        widget.continuous_update = continuous
+    if isinstance(widget, ipywidgets.FloatSlider):
+        low, high = extremes(control)
+        # Without a step given: the power of ten that makes 20 to 200 steps.
+        widget.step = float(control[2]) if len(control) > 2 else 10.0 ** math.floor(math.log10((high - low) / 20))
+        exponents = [Decimal(str(number)).normalize().as_tuple().exponent for number in (low, start, widget.step)]
+        widget.readout_format = f".{max(0, *(-exponent for exponent in exponents))}f"
+    return widget
 
 
 def value_of(control: ipywidgets.ValueWidget) -> Any:

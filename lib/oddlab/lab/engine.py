@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any
 
 import psutil
@@ -19,6 +20,7 @@ from nbclient.util import run_sync
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.log import logger
+from traitlets.config import Config
 
 from oddlab.lab.result import Result
 from oddlab.machine import free_threads
@@ -119,7 +121,7 @@ class WatchedEngine(NBClientEngine):
         start_timeout: int = 60,
         **_: Any,
     ) -> None:
-        with tempfile.TemporaryFile() as kernel_log:
+        with tempfile.TemporaryFile() as kernel_log, tempfile.TemporaryDirectory(prefix="oddlab-") as sockets:
             client = WatchedClient(
                 nb_man,
                 result,
@@ -131,11 +133,23 @@ class WatchedEngine(NBClientEngine):
                 # On a busy machine a large figure may take longer than the default of 4 s to arrive.
                 iopub_timeout=60,
                 log=logger,
+                config=without_ports(sockets),
             )
             try:
                 client.execute()
             finally:
                 client.done.set()
+
+
+def without_ports(folder: str) -> Config:
+    """How kernels are reached: by files in `folder` instead of ports, which kernels that start at once take twice.
+
+    A port is chosen before the kernel binds it, and another kernel may come in between (papermill #511).
+    """
+    if os.name != "posix":
+        return Config()
+    # A path in the user's folder may be too long for a socket.
+    return Config(ConnectionFileMixin={"transport": "ipc", "connection_file": str(Path(folder, "kernel.json"))})
 
 
 papermill_engines.register(ENGINE, WatchedEngine)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from oddlab.lab.figures import png
+
+PIXEL = 1.0
+"""By how much text may outgrow the room that was kept for it."""
 
 
 class KeptLayout:
@@ -24,10 +31,10 @@ class KeptLayout:
     def __init__(self) -> None:
         self._places: list = []
         self._label_places: list = []
-        self._lengths: list[int] = []
+        self._room = np.zeros(0)
 
     def png(self, figure: Figure) -> bytes:
-        """The figure as a PNG, its axes where those of the last one stood if it has as many and no longer text."""
+        """The figure as a PNG, its axes where those of the last one stood if it has as many and its text fits there."""
         engine = figure.get_layout_engine()
         if not isinstance(engine, ConstrainedLayoutEngine) or figure.legends or figure.subfigs:
             return png(figure)
@@ -37,7 +44,7 @@ class KeptLayout:
             for thing, place in zip((*laid_out, *labels), (*self._places, *self._label_places)):
                 thing.set_position(place)
             picture = png(figure)
-            if all(now <= then for now, then in zip(text_lengths(figure), self._lengths)):
+            if (room_of_text(figure) <= self._room + PIXEL).all():
                 return picture
             figure.set_layout_engine(engine)
             for ax in laid_out:
@@ -45,7 +52,7 @@ class KeptLayout:
         picture = png(figure)
         self._places = [ax.get_position(original=True) for ax in laid_out]
         self._label_places = [label.get_position() for label in labels]
-        self._lengths = text_lengths(figure)
+        self._room = room_of_text(figure)
         return picture
 
 
@@ -62,24 +69,43 @@ def labels_of_all(figure: Figure) -> list[Text]:
     return [text for text in figure.texts if text.get_text() in written]
 
 
-def text_lengths(figure: Figure) -> list[int]:
-    """What decides how much room the axes of a drawn figure need: characters of tick labels, lines of all else.
+def room_of_text(figure: Figure) -> np.ndarray:
+    """How far text reaches beyond the axes of a figure, in pixels to the left, below, to the right and above.
+
+    For each of its axes, and then the heights of the labels of the whole figure.
 
     >>> from oddlab.lab import subplots
     >>> figure, ax = subplots()
-    >>> _ = ax.set(title="two\\nlines", xlabel="x", ylim=(0, 1000))
-    >>> _ = png(figure)
-    >>> text_lengths(figure)  # of titles; of the x-axis's label, offset and ticks; of the y-axis's
-    [0, 2, 0, 1, 0, 3, 0, 0, 4]
+    >>> before = room_of_text(figure)
+    >>> _ = ax.set_ylabel("height")
+    >>> (room_of_text(figure) > before).tolist()
+    [True, False, False, False]
     """
-    lengths = [lines(label.get_text()) for label in labels_of_all(figure)]
+    room = []
     for ax in figure.axes:
-        lengths += [lines(ax.get_title(loc)) for loc in ("left", "center", "right")]
-        for axis in (ax.xaxis, ax.yaxis):
-            longest = max((len(tick.label1.get_text()) for tick in axis.majorTicks), default=0)
-            lengths += [lines(axis.label.get_text()), lines(axis.get_offset_text().get_text()), longest]
-    return lengths
+        inner = ax.get_window_extent()
+        across, along = (extents(texts_of(axis)) for axis in (ax.yaxis, ax.xaxis))
+        titles = extents(titles_of(ax))
+        room += [
+            max(0.0, inner.x0 - min((box.x0 for box in across), default=inner.x0)),
+            max(0.0, inner.y0 - min((box.y0 for box in along), default=inner.y0)),
+            max(0.0, max((box.x1 for box in across), default=inner.x1) - inner.x1),
+            max(0.0, max((box.y1 for box in [*along, *titles]), default=inner.y1) - inner.y1),
+        ]
+    return np.array([*room, *(label.get_window_extent().height for label in labels_of_all(figure))])
 
 
-def lines(text: str) -> int:
-    return len(text.splitlines())
+def titles_of(ax: Axes) -> list[Text]:
+    """Its titles on the left, in the middle and on the right."""
+    written = {ax.get_title(loc) for loc in ("left", "center", "right")} - {""}
+    return [child for child in ax.get_children() if isinstance(child, Text) and child.get_text() in written]
+
+
+def texts_of(axis: Axis) -> list[Text]:
+    """The label of an axis, what it writes at its end, and the labels of its ticks."""
+    return [axis.label, axis.offsetText, *(label for tick in axis.majorTicks for label in (tick.label1, tick.label2))]
+
+
+def extents(texts: list[Text]) -> list[Bbox]:
+    """Where those of `texts` are that a drawn figure shows."""
+    return [text.get_window_extent() for text in texts if text.get_visible() and text.get_text()]
