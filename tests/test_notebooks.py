@@ -2,7 +2,6 @@
 
 import ast
 import re
-import statistics
 from pathlib import Path
 
 import nbformat
@@ -12,6 +11,7 @@ from oddlab.lab.exercises import find_checker, list_checkers
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+SOLUTIONS = sorted((ROOT / "notebooks/solutions").glob("*.ipynb"))
 STEMS = {path.stem.partition("_")[2]: path for path in NOTEBOOKS}
 SECTIONS = ["Predict", "In symbols", "See it", "Play", "On real data", "Check yourself", "Recap"]
 PART_SECTIONS = [*SECTIONS[:2], "By hand, then the library", *SECTIONS[2:4], "Break it", *SECTIONS[4:]]
@@ -21,7 +21,12 @@ def is_capstone(path):
     return path.name[:2] in ("00", "20", "21", "22", "23")
 
 
-@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def label(path):
+    """What a test of this notebook is called: `13_blur`, and of its solutions `solutions/13_blur`."""
+    return str(path.relative_to(ROOT / "notebooks").with_suffix(""))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=label)
 def path(request):
     return request.param
 
@@ -39,6 +44,17 @@ def tagged(notebook, tag):
     return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
 
 
+def exercises(notebook):
+    """The names of the exercises that the notebook checks, in their order."""
+    return re.findall(r'^check\("([\w.]+)"', "\n".join(sources(notebook, "code")), flags=re.MULTILINE)
+
+
+def verdicts(notebook):
+    """What the notebook shows for each of them."""
+    outputs = [output for cell in notebook.cells if 'check("' in cell.source for output in cell.get("outputs", [])]
+    return [output.data["text/plain"] for output in outputs if "data" in output]
+
+
 def test_there_are_notebooks():
     assert len(NOTEBOOKS) >= 7 and (ROOT / "notebooks/00_start_here.ipynb") in NOTEBOOKS
 
@@ -48,11 +64,12 @@ def test_it_is_short(path, notebook):
     words = sum(len(source.split()) for source in sources(notebook, "markdown"))
     assert len(notebook.cells) <= 50
     assert 600 <= words <= 3000
-    assert statistics.median(map(len, code)) <= 6 and max(map(len, code)) <= 15
+    assert max(map(len, code)) <= 25
     assert max(len(line) for lines in code for line in lines) <= 120
     assert path.stat().st_size <= 600_000
 
 
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *SOLUTIONS], ids=label)
 def test_it_opens_the_same_everywhere(path, notebook):
     assert notebook.metadata.kernelspec.name == "python3"
     assert "widgets" not in notebook.metadata
@@ -85,6 +102,7 @@ def test_it_has_the_sections_in_their_order(path, notebook):
     assert prose.startswith("# ") and "minutes" in sources(notebook, "markdown")[0]
 
 
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *SOLUTIONS], ids=label)
 def test_its_links_lead_somewhere(path, notebook):
     for target in re.findall(r"\]\(([^)#]+)\)", "\n".join(sources(notebook, "markdown"))):
         assert target.startswith("https://") or (path.parent / target).exists(), target
@@ -115,24 +133,39 @@ def test_it_explores_and_tries_the_corners_of_what_it_explores(notebook):
     )
 
 
-def test_exercises_are_stubs_for_the_learner_and_are_solved_in_a_hidden_cell(path, notebook):
+def test_exercises_are_stubs_for_the_learner_and_link_to_their_solutions(path, notebook):
     stem = path.stem.partition("_")[2]
-    (solution,) = tagged(notebook, "solution")
-    asked = re.findall(r'^check\("([\w.]+)"', "\n".join(sources(notebook, "code")), flags=re.MULTILINE)
-    solved = re.findall(r'^assert check\(\s*"([\w.]+)"', solution.source, flags=re.MULTILINE)
-    assert len(asked) == 2 and sorted(asked) == sorted(solved) and all(name.startswith(f"{stem}.") for name in asked)
-    assert sorted(asked) == [f"{stem}.{name}" for name in sorted(list_checkers(stem))]
+    asked = exercises(notebook)
+    assert len(asked) == 2 and sorted(asked) == [f"{stem}.{name}" for name in sorted(list_checkers(stem))]
     assert all(find_checker(name) for name in asked)
-    assert solution.metadata.jupyter.source_hidden
-    shown = [
-        o.data["text/plain"]
-        for c in notebook.cells
-        if 'check("' in c.source
-        for o in c.get("outputs", [])
-        if "data" in o
-    ]
-    assert sum(text.startswith("not attempted") for text in shown) == 2
-    assert sum("<details>" in source for source in sources(notebook, "markdown")) >= 1
+    assert not tagged(notebook, "solution")
+    assert sum(text.startswith("not attempted") for text in verdicts(notebook)) == 2
+    prose = "\n".join(sources(notebook, "markdown"))
+    assert f"](solutions/{path.name})" in prose
+    assert "<details>" in prose
+
+
+def test_every_lesson_has_its_solutions():
+    assert [path.name for path in SOLUTIONS] == [path.name for path in NOTEBOOKS]
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=label)
+def test_solutions_are_short_explained_and_right(path, notebook):
+    code, prose = sources(notebook, "code"), sources(notebook, "markdown")
+    assert exercises(notebook) == exercises(nbformat.read(ROOT / "notebooks" / path.name, as_version=4))
+    assert prose[0].startswith("# Solutions: ") and f"](../{path.name})" in prose[0]
+    headings = re.findall(r"^## (.*)$", "\n".join(prose), flags=re.MULTILINE)
+    assert [heading.partition(":")[0] for heading in headings] == ["Exercise 1", "Exercise 2"]
+    assert max(len(source.splitlines()) for source in code) < 15
+    assert not re.search(r"^(from \S+ )?import .*[*,]", "\n".join(code), flags=re.MULTILINE)
+    assert path.stat().st_size < 30_000
+    # Each check is compared by nbval, and is the only output.
+    checked = [cell for cell in notebook.cells if "check(" in cell.source and cell.cell_type == "code"]
+    assert checked == tagged(notebook, "nbval-check-output")
+    assert verdicts(notebook) == ["right", "right"]
+    assert sum(len(cell.get("outputs", [])) for cell in notebook.cells) == 2
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
 
 
 @pytest.mark.parametrize("stem", sorted(STEMS))

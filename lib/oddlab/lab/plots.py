@@ -22,12 +22,12 @@ def seed_dots(values: Mapping[str, Sequence[float]], label: str) -> Figure:
     """
     if empty := [name for name, numbers in values.items() if not len(numbers)]:
         raise ValueError(f"values: expected numbers for each name, got none for {empty[0]}")
-    figure, ax = subplots(figsize=(min(WIDTH, 7), 1.2 + 0.45 * len(values)))
+    figure, ax = subplots(figsize=(min(WIDTH, 7), 1.4 + 0.45 * len(values)))
     for row, numbers in enumerate(values.values()):
         ax.plot(numbers, [row] * len(numbers), "o", color=COLOURS[0], alpha=0.6)
         ax.plot([np.mean(numbers)] * 2, [row - 0.3, row + 0.3], color=COLOURS[3], linewidth=2)
     ax.set_yticks(range(len(values)), list(values))
-    ax.set(xlabel=f"{label} (a dot for each seed, a line for their mean)", ylim=(len(values) - 0.5, -0.5))
+    ax.set(xlabel=f"{label}\n(a dot for each seed, a line for their mean)", ylim=(len(values) - 0.5, -0.5))
     ax.grid(axis="x", alpha=0.3)
     return figure
 
@@ -71,7 +71,8 @@ def diagram(
     figure, ax = subplots(figsize=size or (min(WIDTH, 1.9 * wide), 1.1 * high))
     ax.set(xlim=(min(columns) - 0.5, max(columns) + 0.5), ylim=(max(rows) + 0.5, min(rows) - 0.5))
     ax.set_axis_off()
-    half_width, half_height = 0.33, 0.3
+    gaps = np.diff(np.unique(columns))
+    half_width, half_height = 0.33 * min(gaps, default=1.0), 0.3
     for name, (x, y) in boxes.items():
         corner = (x - half_width, y - half_height)
         ax.add_patch(
