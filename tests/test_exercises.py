@@ -83,7 +83,9 @@ def test_an_odd_result_is_wrong_and_no_traceback(name, odd):
     assert result.verdict == "wrong" and result.reason
 
 
-@pytest.mark.parametrize("answer", [None, 3, [1, 2], "three", {"a": 1}, np.ones(3), object(), dict, int], ids=repr)
+@pytest.mark.parametrize(
+    "answer", [None, 3, [1, 2], "three", {"a": 1}, np.ones(3), object(), dict], ids=lambda answer: type(answer).__name__
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_an_answer_that_is_no_function_is_wrong_and_no_traceback(name, answer):
     assert check(name, answer).verdict == "wrong"
