@@ -105,7 +105,7 @@ class TestPlots:
         assert len(ax.patches) == 4 and inside(figure)
         heads = [text.xy for text in ax.texts if getattr(text, "arrow_patch", None)]
         assert np.allclose(heads, [(0.67, 0), (1, 0.7), (1.67, 1)])
-        with pytest.raises(ValueError, match="arrows: expected names of boxes, .*; got 'mask'"):
+        with pytest.raises(ValueError, match=r"arrows: expected names among \['image', .*\], got 'mask'"):
             diagram(boxes, [("image", "mask")])
 
     def test_losses_of_different_lengths_end_together(self):

@@ -18,6 +18,7 @@ def masked_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, dilatio
     `x` is (N, C, H, W), `weight` (C', C, 2k', 2k'): its four quadrants are the sub-kernels. d is `dilation`. Zeros lie
     outside of `x`, so the result is (N, C', H, W).
 
+    >>> import torch
     >>> impulse = torch.zeros(1, 1, 5, 5)
     >>> impulse[..., 2, 2] = 1
     >>> masked_conv2d(impulse, torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))[0, 0].int()
@@ -46,6 +47,7 @@ def channel_attention(z: Tensor, squeeze: Tensor, excite: Tensor) -> Tensor:
 
     `squeeze` is W_1, (C/r, C), and `excite` is W_2, (C, C/r).
 
+    >>> import torch
     >>> channel_attention(torch.ones(1, 2, 4, 4), torch.ones(1, 2), torch.tensor([[0.0], [1.0]]))
     tensor([[0.5000, 0.8808]])
     """
@@ -86,6 +88,7 @@ class SSPCAB(nn.Module):
     bias here, as other convolutions do.
 
     Example:
+        >>> import torch
         >>> block = SSPCAB(in_channels=16)
         >>> x = torch.rand(2, 16, 12, 9)
         >>> x_hat = block(x)

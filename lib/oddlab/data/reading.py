@@ -52,7 +52,8 @@ def open_upright(path: str | Path, name: str = "image") -> Image.Image:
     file if it is not there, is empty, broken or cut off, is no image, or is too large.
     """
     try:
-        with Image.open(path) as file:
+        # From an open file: Pillow 13 leaves a TIFF lying that it maps into memory by its name.
+        with open(path, "rb") as stream, Image.open(stream) as file:
             pages = getattr(file, "n_frames", 1)
             if pages > 1 and file.format != "MPO":  # a telephone's photograph with a second, smaller one in it
                 say_once("pages", f"{name}: {path} has {pages} pages, of which the first is read; so of all such files")

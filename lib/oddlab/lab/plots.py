@@ -88,7 +88,7 @@ def diagram(
         ax.text(x, y, name, ha="center", va="center", fontsize=10)
     for start, end, *word in arrows:
         if missing := [name for name in (start, end) if name not in boxes]:
-            raise ValueError(f"arrows: expected names of boxes, {', '.join(boxes)}; got {missing[0]!r}")
+            raise ValueError(f"arrows: expected names among {list(boxes)}, got {missing[0]!r}")
         (x0, y0), (x1, y1) = boxes[start], boxes[end]
         across = abs(x1 - x0) * half_height >= abs(y1 - y0) * half_width  # whether the arrow leaves by a side
         leave = (np.sign(x1 - x0) * half_width, 0) if across else (0, np.sign(y1 - y0) * half_height)
