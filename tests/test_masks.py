@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import skimage.data
-from PIL import Image
+from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from oddlab.data.masks import read_mask, resize_mask
@@ -108,11 +108,60 @@ def test_a_defect_painted_on_the_photograph_is_refused(tmp_path):
         read_mask(tmp_path / "mask.png")
 
 
-def test_a_mask_that_may_be_inverted_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("oddlab.data.reading._said", set())
+def test_an_inverted_mask_is_refused(tmp_path):
     Image.fromarray(~DEFECT).save(tmp_path / "mask.png")
-    with pytest.warns(UserWarning, match="mask.png marks all but the middle"):
+    with pytest.raises(
+        ValueError, match="mask: expected black where nothing is wrong, and .*mask.png marks all but the middle"
+    ):
         read_mask(tmp_path / "mask.png")
+
+
+@pytest.mark.parametrize("spoil", ["blurred", "enlarged", "jpeg kept as png", "noise"])
+def test_soft_edges_and_noise_add_no_regions(tmp_path, spoil):
+    mask = Image.fromarray(painted(255))
+    if spoil == "blurred":
+        mask = mask.filter(ImageFilter.GaussianBlur(2))
+    elif spoil == "enlarged":
+        mask = mask.resize((120, 80), Image.Resampling.LANCZOS).resize((60, 40), Image.Resampling.LANCZOS)
+    elif spoil == "jpeg kept as png":
+        mask.save(tmp_path / "a.jpg", quality=50)
+        mask = Image.open(tmp_path / "a.jpg")
+    else:
+        faint = np.random.default_rng(0).integers(0, 10, DEFECT.shape)
+        mask = Image.fromarray(np.where(DEFECT, 246 + faint, faint).astype(np.uint8))
+    mask.save(tmp_path / "mask.png")
+    marked = read_mask(tmp_path / "mask.png")
+    assert ndimage.label(marked)[1] == 1 and abs(int(marked.sum()) - int(DEFECT.sum())) < 20
+
+
+def test_strokes_of_black_on_nothing_are_marks(tmp_path):
+    image = Image.new("RGBA", DEFECT.shape[::-1], (0, 0, 0, 0))
+    image.paste((0, 0, 0, 255), mask=Image.fromarray(DEFECT))
+    image.save(tmp_path / "mask.png")
+    assert (read_mask(tmp_path / "mask.png") == DEFECT).all()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.where(DEFECT, np.nan, 0.0).astype("float32"),
+        skimage.data.camera()[:64, :64].astype(np.uint16) * 257,
+        (~DEFECT).astype(np.uint16) * 65535,
+    ],
+    ids=["NaN", "photograph of 16 bits", "inverted in 16 bits"],
+)
+def test_deep_masks_are_checked_too(tmp_path, values):
+    Image.fromarray(values).save(tmp_path / "mask.tif")
+    with pytest.raises(ValueError, match="mask: expected .*mask.tif"):
+        read_mask(tmp_path / "mask.tif")
+
+
+def test_two_values_in_a_jpeg_are_refused(tmp_path):
+    values = painted(255)
+    values[30:38, 10:50] = 100
+    Image.fromarray(values).save(tmp_path / "mask.jpg", quality=95)
+    with pytest.raises(ValueError, match="mask: expected black and one bright value"):
+        read_mask(tmp_path / "mask.jpg")
 
 
 @pytest.mark.parametrize("side", [64, 128, 224, 500])

@@ -1,6 +1,7 @@
 """Scores and heat maps of a folder, on disk."""
 
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ def test_padding_is_in_no_heat_map(folder, tmp_path):
 def test_a_file_or_a_list_of_files_is_enough(folder, tmp_path):
     predict(Brightness(), folder / "a.png", tmp_path / "one")
     assert files(tmp_path / "one") == ["heat_maps/a.png.png", "scores.csv"]
-    assert rows(tmp_path / "one/scores.csv")[1][0] == str(folder / "a.png")
+    assert rows(tmp_path / "one/scores.csv")[1][0] == "a.png"
     assert len(rows(predict(Brightness(), [folder / "a.png", folder / "b/c.jpg"], tmp_path / "two"))) == 3
 
 
@@ -110,11 +111,69 @@ def test_nothing_half_written_is_left_and_a_second_run_replaces_the_first(folder
 
 
 def test_a_folder_without_images_says_what_is_in_it(tmp_path):
-    (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/notes.txt").write_text("")
     with pytest.raises(ValueError, match=r"root: expected images .* in .*, got only files ending in '.txt'"):
-        predict(Brightness(), tmp_path, tmp_path / "out")
+        predict(Brightness(), tmp_path / "in", tmp_path / "out")
 
 
 def test_colours_get_brighter():
     palette = np.asarray(heat_map(torch.linspace(0, 1, 256)[None], 0.5).convert("L")).ravel().astype(int)
     assert palette[0] == 0 and palette[-1] == 255 and (np.diff(palette) >= 0).all()
+
+
+def test_images_of_the_same_name_have_each_their_row_and_heat_map(folder, tmp_path):
+    (folder / "x").mkdir()
+    Image.new("L", (8, 8), 200).save(folder / "x" / "a.png")
+    paths = [folder / "x/a.png", folder / "a.png", folder / "x/a.png"]
+    table = rows(predict(Brightness(), paths, tmp_path / "out"))[1:]
+    assert [row[0] for row in table] == ["x/a.png", "a.png", "x/a.png"]
+    assert files(tmp_path / "out") == ["heat_maps/a.png.png", "heat_maps/x/a.png.png", "scores.csv"]
+
+
+def test_results_do_not_go_among_the_images(folder):
+    with pytest.raises(ValueError, match="out: expected a folder outside of .*in, in which images are looked for, got"):
+        predict(Brightness(), folder, folder / "out")
+
+
+def test_a_score_that_is_no_number_decides_nothing(folder, tmp_path):
+    class Broken(Brightness):
+        def forward(self, images):
+            return {"anomaly_maps": images.mean(dim=1) * float("nan")}
+
+    model = Broken()
+    model.image_threshold.fill_(0.5)
+    assert {row[2] for row in rows(predict(model, folder, tmp_path / "out"))[1:]} == {""}
+
+
+def test_maps_below_zero_and_smaller_than_the_image(folder, tmp_path):
+    class Small(Brightness):
+        def forward(self, images):
+            return {"anomaly_maps": torch.nn.functional.avg_pool2d(images.mean(dim=1), 4) - 2}
+
+    model = Small()
+    model.pixel_threshold.fill_(-1.5)
+    predict(model, folder, tmp_path / "out", keep_shape=True)
+    heat = np.asarray(Image.open(tmp_path / "out/heat_maps/b/ü d.PNG.png"))
+    assert heat.shape == (20, 30) and heat.max() > 128
+
+
+def test_names_that_no_table_or_disk_takes(tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    for name in (b"\xfcmlaut.png", b"n" * 250 + b".png"):
+        Image.new("L", (8, 8), 9).save(tmp_path / "one.png")
+        (tmp_path / "one.png").rename(source / os.fsdecode(name))
+    predict(Brightness(), source, tmp_path / "out")
+    assert len((tmp_path / "out/scores.csv").read_bytes().splitlines()) == 3
+    assert len(files(tmp_path / "out/heat_maps")) == 2
+
+
+def test_nothing_that_can_be_read_is_said(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.png").write_bytes(b"")
+    with (
+        pytest.raises(ValueError, match="root: expected an image that can be read, got none among 1 files"),
+        pytest.warns(),
+    ):
+        predict(Brightness(), tmp_path / "in", tmp_path / "out", skip_broken=True)

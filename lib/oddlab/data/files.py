@@ -89,7 +89,7 @@ def _walk(folder: str, above: tuple[str, ...]) -> Iterator[Path]:
     for name in in_order(list(by_name)):
         entry = by_name[name]
         if entry.is_dir():
-            target = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+            target = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], name)
             if target not in above:
                 yield from _walk(entry.path, (*above, target))
         elif is_image(name):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from oddlab.data.files import folders_in, images_in, is_image
@@ -94,9 +94,10 @@ def find_masks(images: list[Path], image_folder: Path, mask_folder: Path) -> lis
     for mask in images_in(mask_folder):
         by_place[mask.parent.relative_to(mask_folder), mask.stem].append(mask)
     places = [(image.parent.relative_to(image_folder), image.stem) for image in images]
+    times = Counter(places)
     found = []
     for image, (place, stem) in zip(images, places):
-        if places.count((place, stem)) > 1:
+        if times[place, stem] > 1:
             raise ValueError(
                 f"root: expected one image {image.with_suffix('')} that a mask can belong to, got several endings"
             )

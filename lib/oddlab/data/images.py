@@ -72,7 +72,7 @@ class ImageFolder(Dataset):
 
     def __init__(self, root: str | Path | Iterable[str | Path], image_size: int, *, keep_shape: bool = False) -> None:
         if isinstance(root, (str, Path)):
-            root = Path(root).expanduser()
+            root = Path(root).expanduser().absolute()
             self.paths = [root] if root.is_file() else images_in(root)
         else:
             self.paths = [Path(path).expanduser() for path in root]

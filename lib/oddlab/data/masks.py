@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from oddlab.data.reading import DEEP_MODES, fit_into, open_upright, over, say_once
+from oddlab.data.reading import DEEP_MODES, fit_into, is_transparent, open_upright, over
 
 LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000", "AVIF")
 """Formats that do not keep every value as it was painted."""
@@ -18,50 +19,64 @@ COLOURS = 16
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """The defective pixels (H, W) bool that the file `path` marks: all that are not black or transparent.
+    """The defective pixels (H, W) bool that the file `path` marks: those that differ from a black or transparent rest.
 
-    So it may hold 0 and 1, 0 and 255, colours, or the numbers of kinds. In a JPEG, whose values are not exact, they
-    are those above half of the largest. Raises `ValueError` for a file that is no mask: a photograph, one without
-    black, or a JPEG in which only dark values differ.
+    A mask of few values (0 and 1, 0 and 255, colours, numbers of kinds) marks all that is not black. One of many, whose
+    edges are soft or that was stored with loss, marks what is above half of its largest value. Raises `ValueError` for
+    a file that is no mask: a photograph, one without black, one that marks all but the middle and so is inverted, or a
+    JPEG in which only dark values differ.
     """
     image = open_upright(path, "mask")
-    if image.mode in DEEP_MODES:
-        return np.asarray(image) != 0
-    pixels = np.asarray(over(image, "black"))
+    pixels = _values(image, path)
     level = pixels.max(axis=2)
-    if image.format in LOSSY:
-        marked = _marked_in_lossy(level, path)
-    else:
-        marked = level > 0
-        if marked.all() and (pixels != pixels[0, 0]).any():
-            raise ValueError(f"mask: expected black where nothing is wrong, and no pixel of {path} is black")
-        if _is_photograph(pixels):
-            raise ValueError(f"mask: expected a few colours on black, and {path} is a photograph or a drawing on one")
+    peak = float(level.max())
+    if peak == 0:
+        return np.zeros(level.shape, dtype=bool)
+    lossy = image.format in LOSSY
+    if not lossy and (level > 0).all() and (pixels != pixels[0, 0]).any():
+        raise ValueError(f"mask: expected black where nothing is wrong, and no pixel of {path} is black")
+    if not lossy and _is_photograph(pixels):
+        raise ValueError(f"mask: expected a few colours on black, and {path} is a photograph or a drawing on one")
+    soft = len(np.unique(level)) > COLOURS
+    if lossy:
+        _check_lossy(level, peak, path)
+    marked = level > peak / 2 if lossy or soft else level > 0
     corners = marked[[0, 0, -1, -1], [0, -1, 0, -1]]
     if corners.all() and not marked.all() and marked.mean() > 0.5:
-        say_once(
-            "inverted", f"mask: {path} marks all but the middle of the image; black has to be where nothing is wrong"
+        raise ValueError(
+            f"mask: expected black where nothing is wrong, and {path} marks all but the middle of the image: invert it"
         )
     return marked
 
 
-def _marked_in_lossy(level: np.ndarray, path: str | Path) -> np.ndarray:
-    peak = int(level.max())
-    if peak == 0:
-        return np.zeros(level.shape, dtype=bool)
-    between = ((level > peak / 4) & (level < 3 * peak / 4)).mean()
-    if peak < 64 or between > 0.1 or level.min() > peak / 4:
+def _values(image: Image.Image, path: str | Path) -> np.ndarray:
+    """The mask's values (H, W, channels), 0 where it is black or transparent."""
+    if image.mode in DEEP_MODES:
+        values = np.asarray(image, dtype=np.float64)[..., None]
+        if not np.isfinite(values).all() or values.min() < 0:
+            raise ValueError(
+                f"mask: expected finite values of at least 0 in {path}, got {values.min():g} to {values.max():g}"
+            )
+        return values
+    pixels = np.asarray(over(image, "black"))
+    if not pixels.any() and is_transparent(image):  # painted in black on nothing
+        return np.asarray(image.convert("RGBA"))[..., 3:]
+    return pixels
+
+
+def _check_lossy(level: np.ndarray, peak: float, path: str | Path) -> None:
+    bright = level > peak / 4
+    between = (bright & (level < 3 * peak / 4)).sum() / bright.sum()
+    if peak < 64 or between > 0.4 or bright.all():
         raise ValueError(
-            f"mask: expected black and bright pixels in {path}, which is stored with loss, got values up to {peak} "
-            f"with "
-            f"{between:.0%} of the pixels in between; store masks as PNG"
+            f"mask: expected black and one bright value in {path}, which is stored with loss, got values up to "
+            f"{peak:g} with {between:.0%} of what is marked in between; store masks as PNG"
         )
-    return level > peak / 2
 
 
 def _is_photograph(pixels: np.ndarray) -> bool:
     if (pixels == pixels[..., :1]).all():
-        counts = np.bincount(pixels[..., 0].ravel())
+        counts = np.unique(pixels[..., 0], return_counts=True)[1]
     else:
         packed = pixels.astype(np.int32) @ np.array([65536, 256, 1], dtype=np.int32)
         counts = np.unique(packed, return_counts=True)[1]

@@ -92,6 +92,8 @@ class ImageData(_Batches):
             raise ValueError(f"train, test: expected samples in both, got {len(train)} and {len(test)}")
         if bad := [sample for sample in train if sample.label]:
             raise ValueError(f"train: expected good images only, got {bad[0].image} ({bad[0].defect})")
+        if val is not None and not val:
+            raise ValueError("val: expected at least one sample, or None to take them from the test images, got none")
         self.seed = seed_of(random_state)
         if val is None:
             val, test = (test, test) if val_split is None else split(test, val_split, self.seed)
@@ -154,6 +156,8 @@ class PredictData(_Batches):
         if skip_broken:
             paths = self.predict_set.paths
             self.predict_set.paths = [paths[i] for i in without_broken(paths)]
+            if not self.predict_set.paths:
+                raise ValueError(f"root: expected an image that can be read, got none among {len(paths)} files")
 
     def predict_dataloader(self) -> DataLoader:
         return self._loader(self.predict_set)
