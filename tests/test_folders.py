@@ -2,6 +2,7 @@
 
 import os
 import tracemalloc
+import unicodedata
 
 import pytest
 import torch
@@ -229,3 +230,25 @@ def test_many_files_are_listed_in_seconds_and_little_memory(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(found) == 10_000 and found == sorted(found) and peak < 20e6
+
+
+@pytest.mark.parametrize("masks", ["ground_truth/scratches/0_mask.png", "ground_truth/0_mask.png"])
+def test_masks_that_no_kind_uses_are_said(bolts, masks):
+    write(bolts / masks, 255)
+    with pytest.warns(UserWarning, match=r"root: expected the masks in .*ground_truth .*\['scratch'\]; not used: "):
+        read_folder(bolts)
+
+
+def test_kinds_find_their_masks_however_accents_are_composed(bolts):
+    composed, apart = (unicodedata.normalize(form, "d\u00e9faut") for form in ("NFC", "NFD"))
+    write(bolts / f"test/{composed}/0.png"), write(bolts / f"ground_truth/{apart}/0_mask.png", 255)
+    assert all(sample.mask for sample in read_folder(bolts)[1] if sample.label)
+
+
+def test_masks_are_for_validation_and_test_or_for_neither(bolts):
+    for i in range(3):
+        write(bolts / f"test/scratch/{i + 2}.png"), write(bolts / f"ground_truth/scratch/{i + 2}_mask.png", 255)
+    write(bolts / "test/hole/0.png")
+    with pytest.warns(UserWarning):
+        data = ImageData(*read_folder(bolts), image_size=8)
+    assert not data.val_set.has_masks and not data.test_set.has_masks

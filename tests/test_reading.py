@@ -1,6 +1,7 @@
 """What people's image files hold, against what a person sees in them."""
 
 import os
+import struct
 import unicodedata
 import warnings
 
@@ -303,3 +304,11 @@ def test_what_a_person_sees_is_what_the_tensor_holds(tmp_path_factory, mode, cho
         other = skimage.io.imread(path).astype(np.float64)
         other /= 65535 if mode == "I;16" else 255
         assert np.abs((other if other.ndim == 3 else other[..., None]) - found).max() < 0.005
+
+
+def test_odd_tags_beside_the_orientation_do_not_matter(tmp_path):
+    # ImageWidth, a number by the standard, as text, and then orientation 6.
+    entries = struct.pack("<HHI4s", 0x0100, 2, 3, b"wi") + struct.pack("<HHIHH", ORIENTATION, 3, 1, 6, 0)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 0)
+    Image.fromarray(picture()).save(tmp_path / "photo.jpg", exif=exif, quality=100, subsampling=0)
+    assert read(tmp_path / "photo.jpg").shape == (30, 20, 3)

@@ -300,6 +300,20 @@ def test_a_summary_that_cannot_be_stored_fails_alone(tmp_path, monkeypatch):
     assert [result.status for result in run_all(notebooks, tmp_path / "out")] == ["failed", "ok"]
 
 
+def test_a_disk_that_is_full_at_once_is_refused_and_leaves_no_run(tmp_path, monkeypatch):
+    notebook = write_notebook(tmp_path / "01_a.ipynb")
+    replace = os.replace
+
+    def full(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("oddlab.lab.runner.os.replace", full)
+    with pytest.raises(Refused, match="out: expected a folder that can be written, got .*No space left"):
+        run_all([notebook], tmp_path / "out")
+    monkeypatch.setattr("oddlab.lab.runner.os.replace", replace)
+    assert run_all([notebook], tmp_path / "out")[0].status == "ok"
+
+
 def test_a_cell_that_says_so_may_raise(tmp_path):
     notebook = write_notebook(tmp_path / "01_raises.ipynb", "1 / 0", "print('reached')", "raise KeyError('other')")
     stored = nbformat.read(notebook, 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+import warnings
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -41,14 +43,22 @@ def read_folder(root: str | Path, category: str | None = None) -> tuple[list[Sam
         )
     if not kinds:
         raise ValueError(f"root: expected folders of test images in {base / 'test'}, and there are none")
-    masks = {folder.name.casefold(): folder for folder in folders_in(base / "ground_truth")}
+    masks = {_name(folder): folder for folder in folders_in(base / "ground_truth")}
+    unused = [folder.name for name, folder in masks.items() if name not in {_name(kind) for kind in kinds}]
+    loose = [path.name for path in (base / "ground_truth").glob("*") if is_image(path.name)]
+    if unused or loose:
+        warnings.warn(
+            f"root: expected the masks in {base / 'ground_truth'} in folders called as the kinds of defect, "
+            f"{[kind.name for kind in kinds if not _is_good(kind)]}; not used: {[*unused, *loose][:5]}",
+            stacklevel=2,
+        )
     test = []
     for kind in kinds:
         images = images_in(kind)
         if _is_good(kind):
             test += [Sample(image) for image in images]
-        elif kind.name.casefold() in masks:
-            found = find_masks(images, kind, masks[kind.name.casefold()])
+        elif _name(kind) in masks:
+            found = find_masks(images, kind, masks[_name(kind)])
             test += [Sample(image, kind.name, mask) for image, mask in zip(images, found)]
         else:
             test += [Sample(image, kind.name) for image in images]
@@ -71,6 +81,11 @@ def _base(root: Path, category: str | None) -> Path:
     if categories:
         raise ValueError(f"category: expected one of {categories} in {root}, got {category!r}")
     raise ValueError(f"category: expected None, since {root} holds no folders of categories, got {category!r}")
+
+
+def _name(folder: Path) -> str:
+    """By which a kind finds its masks, whatever the case and however the system composes accents."""
+    return unicodedata.normalize("NFC", folder.name).casefold()
 
 
 def _is_good(folder: Path) -> bool:

@@ -105,6 +105,9 @@ class ImageData(_Batches):
             ImageDataset(samples, self.image_size, keep_shape=keep_shape) for samples in (train, val, test)
         )
 
+        if self.val_set.has_masks != self.test_set.has_masks:  # a threshold of pixels needs both
+            self.val_set.has_masks = self.test_set.has_masks = False
+
     def train_dataloader(self) -> DataLoader:
         processes, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         return self._loader(self.train_set, sampler=DistributedSampler(self.train_set, processes, rank, seed=self.seed))

@@ -8,11 +8,24 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 """Pillow's modes of more than 8 bits."""
+
+ORIENTATION = 0x0112
+"""The number by which EXIF says how the camera was held."""
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 _said: set[str] = set()
 
@@ -58,7 +71,8 @@ def open_upright(path: str | Path, name: str = "image") -> Image.Image:
             if pages > 1 and file.format != "MPO":  # a telephone's photograph with a second, smaller one in it
                 say_once("pages", f"{name}: {path} has {pages} pages, of which the first is read; so of all such files")
             file.load()
-            image = ImageOps.exif_transpose(file)
+            turn = TURNS.get(file.getexif().get(ORIENTATION))
+            image = file.copy() if turn is None else file.transpose(turn)
             image.format = file.format
             return image
     except Image.DecompressionBombError as error:

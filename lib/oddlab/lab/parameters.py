@@ -150,4 +150,6 @@ def _type_name(default: Any) -> str:
         return "bool (true or false)"
     if isinstance(default, list) and default and len({type(entry) for entry in default}) == 1:
         return f"list of {type(default[0]).__name__}"
+    if isinstance(default, dict):
+        return "dict with text as keys, and numbers, text, lists or None as values"
     return "a finite float" if isinstance(default, float) else type(default).__name__

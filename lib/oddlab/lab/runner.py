@@ -143,7 +143,12 @@ def run_all(
 
     _claim(out, again=bool(earlier))
     about = describe_run()
-    write_summary(out, list(results.values()), about)
+    try:
+        write_summary(out, list(results.values()), about)
+    except OSError as error:
+        if not earlier:
+            (out / "summary.json").unlink(missing_ok=True)
+        raise Refused(f"out: expected a folder that can be written, got {out}: {error}") from None
     for result, inject in todo:
         try:
             run_notebook(result, inject, out, timeout=timeout, on_progress=on_progress)
