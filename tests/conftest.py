@@ -19,7 +19,7 @@ SLOW = {
     "test_runner.py",
     "test_several_processes.py",
 }
-"""Files that take longer than the others together."""
+"""Files that start kernels, processes, compilers or trainings."""
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Two processes with a thread for each core would wait for each other at every operation.

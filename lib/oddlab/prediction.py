@@ -71,8 +71,11 @@ class PredictionWriter(BasePredictionWriter):
             decisions = ["anomalous" if found else "good" for found in prediction["pred_labels"].tolist()]
         # A score that is no number decides nothing.
         decisions = [decision if score == score else "" for decision, score in zip(decisions, scores)]
+        # Without indices two processes count alike.
+        rank = 0 if batch_indices else trainer.global_rank
         places = [
-            (dataloader_idx, place) for place in batch_indices or range(len(self._rows), len(self._rows) + len(names))
+            (dataloader_idx, place, rank)
+            for place in batch_indices or range(len(self._rows), len(self._rows) + len(names))
         ]
         self._rows += zip(places, names, scores, decisions)
         if "anomaly_maps" not in prediction:
