@@ -132,6 +132,11 @@ class LabPage:
             button.click()
         return self.wait_for_picture(box, before, same=False)
 
+    def reset(self, box, first: str) -> bool:
+        """Press Reset; return whether the picture in `box` becomes `first`."""
+        box.query_selector("button:text-is('Reset')").click()
+        return self.wait_for_picture(box, first, same=True)
+
     def choose_another(self, box, select) -> bool:
         """Choose the next option of a dropdown; return whether the picture changed."""
         now, n = select.evaluate("select => [select.selectedIndex, select.options.length]")
