@@ -123,11 +123,11 @@ def test_live_table():
     console = Console(file=StringIO(), force_terminal=True, width=100)
     with shown(console) as show:
         assert console.file.getvalue() == ""  # what is refused is told without a table
-        result = Result("13_blur", "13_blur.ipynb")
+        result = Result("03_blur", "03_blur.ipynb")
         show(result)
         result.status, result.cells_done, result.cells, result.peak_memory = "ok", 9, 9, 10**8
     drawn = console.file.getvalue().splitlines()
-    assert any("13_blur" in line and "9/9" in line and "100 MB" in line and "✓ ok" in line for line in drawn)
+    assert any("03_blur" in line and "9/9" in line and "100 MB" in line and "✓ ok" in line for line in drawn)
 
 
 def test_doctor():

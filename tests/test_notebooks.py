@@ -18,11 +18,11 @@ PART_SECTIONS = [*SECTIONS[:2], "By hand, then the library", *SECTIONS[2:4], "Br
 
 
 def is_capstone(path):
-    return path.name[:2] in ("00", "20", "21", "22", "23")
+    return path.stem.partition("_")[2] in ("start_here", "padim", "patchcore", "dfkde", "fastflow")
 
 
 def label(path):
-    """What a test of this notebook is called: `13_blur`, and of its solutions `solutions/13_blur`."""
+    """What a test of this notebook is called: `03_blur`, and of its solutions `solutions/03_blur`."""
     return str(path.relative_to(ROOT / "notebooks").with_suffix(""))
 
 

@@ -47,16 +47,16 @@ ALL = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
 @pytest.mark.parametrize(
     ("stem", "sentence", "models", "names"),
     [
-        ("20_padim", "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f}", ["PaDiM"], ALL),
+        ("05_padim", "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f}", ["PaDiM"], ALL),
         (
-            "21_patchcore",
+            "10_patchcore",
             "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f} with 1 % of the patches, "
             "and {:.3f}, {:.3f} and {:.3f} with 10 %",
             ["PatchCore 1 %", "PatchCore 10 %"],
             ALL,
         ),
-        ("22_dfkde", "DFM reaches image AUROC {:.3f} and DFKDE {:.3f}", ["DFM", "DFKDE"], ALL[:1]),
-        ("23_fastflow", "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f}", ["FastFlow"], ALL),
+        ("11_dfkde", "DFM reaches image AUROC {:.3f} and DFKDE {:.3f}", ["DFM", "DFKDE"], ALL[:1]),
+        ("19_fastflow", "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f}", ["FastFlow"], ALL),
     ],
 )
 def test_what_a_notebook_says_of_the_tiles_is_what_the_benchmark_wrote(stem, sentence, models, names):

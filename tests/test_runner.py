@@ -450,16 +450,16 @@ def test_read_parameters(tmp_path):
 
 def test_find_notebooks(tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
-    padim, blur = (write_notebook(folder / f"{stem}.ipynb") for stem in ("20_padim", "13_blur"))
+    padim, blur = (write_notebook(folder / f"{stem}.ipynb") for stem in ("05_padim", "03_blur"))
     write_notebook(folder / "_look_at_me.ipynb")
     monkeypatch.chdir(tmp_path)
     names = [Path("notebooks") / path.name for path in (blur, padim)]
     assert find_notebooks() == names
-    assert find_notebooks(["padim", "13_blur", "notebooks/13_blur.ipynb"]) == names[::-1]
+    assert find_notebooks(["padim", "03_blur", "notebooks/03_blur.ipynb"]) == names[::-1]
     assert find_notebooks([str(padim)]) == [padim]
-    with pytest.raises(Refused, match="one of 13_blur, 20_padim; got blurr$"):
+    with pytest.raises(Refused, match="one of 03_blur, 05_padim; got blurr$"):
         find_notebooks(["blurr"])
-    with pytest.raises(Refused, match="got two of 13_blur"):
+    with pytest.raises(Refused, match="got two of 03_blur"):
         find_notebooks(["blur", str(blur)])
     with pytest.raises(Refused, match="got none"):
         find_notebooks(folder=tmp_path)

@@ -33,7 +33,7 @@ def run(
 ) -> None:
     """Run notebooks, all of them by default.
 
-    The executed notebooks and an index page go to --out. NOTEBOOK is a path, a name (13_blur) or the part it is about
+    The executed notebooks and an index page go to --out. NOTEBOOK is a path, a name (03_blur) or the part it is about
     (blur). The exit code is 0 if all are ok, 1 if one failed, 2 if something was refused before any ran, 130 if they
     were interrupted.
     """

@@ -86,9 +86,9 @@ def check_parameters(defaults: Mapping[str, Mapping[str, Any]], given: Mapping[s
     default; for a default of None it may be anything. Raises `Refused` for a name that no notebook has and for a value
     of another type.
 
-    >>> check_parameters({"13_blur": {"seed": 0, "sigma": 4.0}, "20_padim": {"seed": 0}}, {"sigma": "1e-3"})
-    {'13_blur': {'sigma': 0.001}, '20_padim': {}}
-    >>> check_parameters({"13_blur": {"seed": 0, "sigma": 4.0}}, {"sgima": "2"})
+    >>> check_parameters({"03_blur": {"seed": 0, "sigma": 4.0}, "05_padim": {"seed": 0}}, {"sigma": "1e-3"})
+    {'03_blur': {'sigma': 0.001}, '05_padim': {}}
+    >>> check_parameters({"03_blur": {"seed": 0, "sigma": 4.0}}, {"sgima": "2"})
     Traceback (most recent call last):
     oddlab.lab.parameters.Refused: parameter sgima: no selected notebook has it; did you mean sigma?
     """

@@ -48,8 +48,8 @@ def shown(console: Console | None = None) -> Iterator[Callable[[Result], None]]:
 def line(result: Result) -> str:
     """A finished notebook in one line.
 
-    >>> line(Result("13_blur", "13_blur.ipynb", status="ok", cells_done=9, cells=9, seconds=4.2, peak_memory=10**8))
-    'ok      13_blur                      9/9 cells      4.2 s    100 MB'
+    >>> line(Result("03_blur", "03_blur.ipynb", status="ok", cells_done=9, cells=9, seconds=4.2, peak_memory=10**8))
+    'ok      03_blur                      9/9 cells      4.2 s    100 MB'
     """
     cells = f"{result.cells_done}/{result.cells} cells"
     kept = "  (kept)" if result.kept else ""

@@ -26,7 +26,7 @@ Progress = Callable[[Result], None]
 def find_notebooks(names: Sequence[str] = (), folder: Path | None = None) -> list[Path]:
     """The notebooks that `names` mean, all numbered ones of `folder` if there are none.
 
-    A name is the path of an .ipynb file, a stem in `folder` (`13_blur`) or the part it is about (`blur`). `folder` is
+    A name is the path of an .ipynb file, a stem in `folder` (`03_blur`) or the part it is about (`blur`). `folder` is
     by default `notebooks` here, else that of the checkout which oddlab is imported from. Raises `Refused` for an
     unknown name, with the list of those there are.
     """
