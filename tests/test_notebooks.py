@@ -21,7 +21,7 @@ FIRST_EDITION = {
 }
 SECTIONS = ["opening", "parameters", "predict", "idea", "mathematics", "by_hand", "library", "play", "photographs"]
 SECTIONS += ["limits", "exercises", "summary"]
-"""The sections of a lesson. Headings say what they are about, so a tag `section-<name>` on their cell tells which it is."""
+"""The sections of a lesson. Headings say what they are about; a tag `section-<name>` on their cell says which it is."""
 WITHOUT_A_PART = {"start_here", "compare", "own_images", "robustness"}
 OLD_SECTIONS = ["Predict", "In symbols", "See it", "Play", "On real data", "Check yourself", "Recap"]
 OLD_PART_SECTIONS = [*OLD_SECTIONS[:2], "By hand, then the library", *OLD_SECTIONS[2:4], "Break it", *OLD_SECTIONS[4:]]
