@@ -15,7 +15,7 @@ SOLUTIONS = sorted((ROOT / "notebooks/solutions").glob("*.ipynb"))
 STEMS = {path.stem.partition("_")[2]: path for path in NOTEBOOKS}
 # Not written anew yet: they keep the headings and the briefness of the first edition.
 FIRST_EDITION = {
-    *("start_here", "features", "gaussian", "blur", "anomaly_module", "padim", "pca", "random_projection", "coreset"),
+    *("start_here", "gaussian", "blur", "anomaly_module", "padim", "pca", "random_projection", "coreset"),
     *("kde", "patchcore", "dfkde", "invertible", "coupling", "permutation", "householder", "global_affine"),
     *("all_in_one_block", "fastflow", "sspcab", "dynamic_buffer"),
 }

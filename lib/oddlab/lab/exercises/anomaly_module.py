@@ -17,42 +17,25 @@ def scored(seed: int, n_defects: int, step: float) -> tuple[np.ndarray, np.ndarr
     return np.round(scores / step) * step, labels
 
 
-def f1(called: np.ndarray, labels: np.ndarray) -> float:
-    return 2 * (called & labels).sum() / (called.sum() + labels.sum())
-
-
-def accuracy(called: np.ndarray, labels: np.ndarray) -> float:
-    return (called == labels).mean()
-
-
-def each(scores: np.ndarray, labels: np.ndarray, measure: Callable = f1, decide: Callable = np.greater_equal) -> list:
-    """How good the decisions are with each of the sorted scores as threshold."""
-    return [measure(decide(scores, t), labels) for t in np.unique(scores)]
-
-
-def best(scores: np.ndarray, labels: np.ndarray, **how: Callable) -> float:
-    return np.unique(scores)[np.argmax(each(scores, labels, **how))]
-
-
 def ranked_right(scores: np.ndarray, labels: np.ndarray, tie: float = 0.5) -> float:
     difference = scores[labels][:, None] - scores[~labels]
     return (difference > 0).mean() + tie * (difference == 0).mean()
 
 
-best_threshold = Exercise(
-    best,
-    cases=[scored(19, 15, 1 / 8), scored(2, 5, 1 / 8)],
-    mistakes={
-        "that is the best F1 itself: return the threshold that reaches it": lambda *case: max(each(*case)),
-        "that is its place among the sorted scores: return the score there": lambda *case: np.argmax(each(*case)),
-        "you decide by s > t, which misses defects at exactly t: decide by s >= t": partial(best, decide=np.greater),
-        "that maximises accuracy, which counts good images that are let through, and there are many: take F1": partial(
-            best, measure=accuracy
-        ),
-    },
-    accept=lambda got, scores, labels: np.isclose(f1(scores >= got, labels), max(each(scores, labels))),
-)
-"""`best_threshold(scores, labels)`: the t at which deciding s >= t has the best F1; labels are True for a defect."""
+def cost(called: np.ndarray, labels: np.ndarray, share: float, miss: float, alarm: float) -> float:
+    """What mistakes cost for one image where `share` of them is defective."""
+    missed, alarms = (~called[labels]).mean(), called[~labels].mean()
+    return share * miss * missed + (1 - share) * alarm * alarms
+
+
+def costs(scores: np.ndarray, labels: np.ndarray, *case: float, decide: Callable = np.greater_equal) -> list:
+    """That of the decisions with each of the sorted scores as threshold."""
+    return [cost(decide(scores, t), labels, *case) for t in np.unique(scores)]
+
+
+def cheapest(scores: np.ndarray, *case: np.ndarray | float, **how: Callable) -> float:
+    return np.unique(scores)[np.argmin(costs(scores, *case, **how))]
+
 
 auroc = Exercise(
     ranked_right,
@@ -66,3 +49,26 @@ auroc = Exercise(
     },
 )
 """`auroc(scores, labels)`: the share of pairs of a defect and a good image that are ranked right."""
+
+cheapest_threshold = Exercise(
+    lambda scores, labels, share, miss, alarm: cheapest(scores, labels, share, miss, alarm),
+    cases=[(*scored(19, 25, 1 / 8), 0.05, 60.0, 2.0), (*scored(2, 20, 1 / 8), 0.02, 90.0, 3.0)],
+    mistakes={
+        "that is the least cost itself: return the threshold that reaches it": lambda *case: min(costs(*case)),
+        "that is its place among the sorted scores: return the score there": lambda *case: np.argmin(costs(*case)),
+        "you decide by s > t, which misses defects at exactly t: decide by s >= t": partial(
+            cheapest, decide=np.greater
+        ),
+        "you use the share of defects of the labelled images: weigh recall and false alarm rate by `share`": (
+            lambda scores, labels, share, miss, alarm: cheapest(scores, labels, labels.mean(), miss, alarm)
+        ),
+        "the two costs are interchanged: a missed defect costs `miss`, a false alarm `alarm`": (
+            lambda scores, labels, share, miss, alarm: cheapest(scores, labels, share, alarm, miss)
+        ),
+        "you multiply neither rate by how frequent its images are: `share` for defects, 1 - `share` for good ones": (
+            lambda scores, labels, share, miss, alarm: cheapest(scores, labels, 0.5, miss, alarm)
+        ),
+    },
+    accept=lambda got, scores, *case: np.isclose(cost(scores >= got, *case), min(costs(scores, *case))),
+)
+"""`cheapest_threshold(scores, labels, share, miss, alarm)`: the score that, as threshold, costs least on the line."""
