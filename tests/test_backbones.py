@@ -185,9 +185,10 @@ def saved(folder, value):
         lambda state: {"model": state, "optimizer": {}},
         lambda state: {f"module.{name}": value for name, value in state.items()},
         lambda state: {"model": {f"module.{name}": value for name, value in state.items()}},
+        lambda state: {"state_dict": {f"model.{name}": value for name, value in state.items()}},
         lambda state: {name: value for name, value in state.items() if "num_batches_tracked" not in name},
     ],
-    ids=["plain", "state_dict", "model", "module.", "module. in model", "before PyTorch 0.4"],
+    ids=["plain", "state_dict", "model", "module.", "module. in model", "model. in state_dict", "before PyTorch 0.4"],
 )
 def test_own_weights_are_those_of_the_file(stored, trained, tmp_path):
     path = saved(tmp_path, stored(trained.state_dict()))
@@ -197,6 +198,13 @@ def test_own_weights_are_those_of_the_file(stored, trained, tmp_path):
             own = load_backbone("efficientnet_lite0", weights=weights)
             assert torch.equal(own(cat()), expected) and not own.training
             assert normalization(own) == normalization("efficientnet_lite0")
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch, trained):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = saved(tmp_path, trained.state_dict())
+    own = load_backbone("efficientnet_lite0", weights=f"~/{Path(path).name}")
+    assert torch.equal(own.stem[0].weight, trained.stem[0].weight)
 
 
 def test_own_weights_of_a_torchvision_network_need_no_download(monkeypatch, tmp_path):

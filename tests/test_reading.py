@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from oddlab.data import ImageDataset, ImageFolder, Sample, find_images, reading
+from oddlab.data import ImageDataset, ImageFolder, PredictData, Sample, find_images, reading
 from oddlab.data.files import in_order
 from oddlab.data.reading import open_upright, read_image
 
@@ -94,6 +94,43 @@ def test_a_ramp_stays_a_ramp_in_any_depth(tmp_path, dtype, ending, top):
     assert np.abs(found - np.linspace(0, 1, 64)[None, :, None]).max() < 1e-4
 
 
+def with_tag(path, number, value):
+    """Write `value` into the tag `number` (one SHORT) of a little-endian TIFF."""
+    entry = struct.pack("<HHI", number, 3, 1)
+    whole = path.read_bytes()
+    assert whole.count(entry) == 1
+    at = whole.index(entry) + len(entry)
+    path.write_bytes(whole[:at] + struct.pack("<H", value) + whole[at + 2 :])
+
+
+def test_integers_without_a_sign_keep_their_order(tmp_path):
+    ramp = np.linspace(0, 2**32 - 1, 64).astype("uint32")
+    Image.fromarray(ramp.view("int32")[None].repeat(8, axis=0)).save(tmp_path / "ramp.tif")
+    with_tag(tmp_path / "ramp.tif", 339, 1)
+    with pytest.warns(UserWarning, match=r"0 to 4\.29497e\+09"):
+        found = read(tmp_path / "ramp.tif")
+    assert np.abs(found - np.linspace(0, 1, 64)[None, :, None]).max() < 1e-4
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_tiff_whose_0_is_white_is_turned_round(tmp_path, dtype):
+    top = np.iinfo(dtype).max
+    ramp = np.linspace(0, top, 64).astype(dtype)[None].repeat(8, axis=0)
+    Image.fromarray(ramp).save(tmp_path / "ramp.tif")
+    with_tag(tmp_path / "ramp.tif", 262, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = read(tmp_path / "ramp.tif")
+    assert np.abs(found - np.linspace(1, 0, 64)[None, :, None]).max() < 0.005
+
+
+def test_photographs_of_other_kinds_are_said_to_be_left_out(tmp_path):
+    Image.fromarray(picture()).save(tmp_path / "a.png")
+    (tmp_path / "b.HEIC").write_bytes(b"any")
+    with pytest.warns(UserWarning, match=r"b\.HEIC is left out, and all files that end in \.heic"):
+        assert [path.name for path in find_images(tmp_path)] == ["a.png"]
+
+
 def test_how_deep_images_are_scaled_is_said_once(tmp_path):
     for i in range(2):
         skimage.io.imsave(tmp_path / f"{i}.png", np.full((4, 4), 4095, dtype=np.uint16), check_contrast=False)
@@ -108,6 +145,15 @@ def test_values_that_are_no_numbers_are_refused(tmp_path):
     skimage.io.imsave(tmp_path / "a.tif", np.array([[0.5, np.nan]], dtype=np.float32), check_contrast=False)
     with pytest.raises(ValueError, match="image: expected finite values in .*a.tif"):
         read_image(tmp_path / "a.tif", 8)
+
+
+def test_a_file_with_values_that_are_no_numbers_is_left_out_when_asked(tmp_path):
+    for name, value in (("a", 0.5), ("b", np.nan)):
+        values = np.array([[0.5, value]], dtype=np.float32)
+        skimage.io.imsave(tmp_path / f"{name}.tif", values, check_contrast=False)
+    with pytest.warns(UserWarning, match=r"1 of 2 files are left out:\n.*finite values in .*b\.tif"):
+        kept = PredictData(tmp_path, image_size=8, skip_broken=True)
+    assert [path.name for path in kept.predict_set.paths] == ["a.tif"]
 
 
 def test_transparent_pixels_are_white_whatever_colour_they_hide(tmp_path):
@@ -139,7 +185,7 @@ def test_the_first_of_several_pages_is_read_and_that_is_said(tmp_path):
     ids=["empty", "text", "cut off"],
 )
 def test_files_that_do_not_open_are_named_and_left_out_only_when_asked(tmp_path, content, says):
-    from oddlab.data import ImageData, PredictData
+    from oddlab.data import ImageData
 
     for i in range(3):
         Image.fromarray(picture()).save(tmp_path / f"{i}.png")

@@ -94,7 +94,7 @@ def path_of(weights: str | os.PathLike[str] | None) -> str | None:
     """
     if weights is not None and not isinstance(weights, (str, os.PathLike)):
         raise TypeError(f"weights: expected the path of a file, got {type(weights).__name__}")
-    return None if weights is None else os.fspath(weights)
+    return None if weights is None else os.path.expanduser(os.fspath(weights))
 
 
 def load_backbone(name: str, pre_trained: bool = True, *, weights: str | os.PathLike[str] | None = None) -> nn.Module:
@@ -108,7 +108,8 @@ def load_backbone(name: str, pre_trained: bool = True, *, weights: str | os.Path
             torchvision downloads its own once.
         weights: the path of a file with your own weights, instead of either: what `torch.save` wrote of the network's
             `state_dict()`, by itself or in a dictionary as "state_dict" or "model"; the prefix "module." that
-            `DataParallel` leaves is taken off. All names and shapes must be those of the network, but for its last
+            `DataParallel` leaves is taken off, and so is "model." where a module that held the network left it. All
+            names and shapes must be those of the network, but for its last
             layer, which tells classes apart and which no detector needs: one of another size, or none, becomes 0.
 
     Normalisation goes with the weights, see :func:`normalization`: those in a file are taken to want that of the

@@ -39,7 +39,10 @@ def read_weights(path: str) -> tuple[dict[str, Tensor], object]:
             f"weights: expected a file with a state_dict, by itself or as 'state_dict' or 'model' in a dictionary, "
             f"got {path!r}, which holds what is no tensor: {first(other)}"
         )
-    return {name.removeprefix("module."): value for name, value in state.items()}, chosen
+    for prefix in ("module.", "model."):
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state, chosen
 
 
 def first(names: list[str]) -> str:

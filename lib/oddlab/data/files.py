@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+from oddlab.data.reading import say_once
+
 IMAGE_ENDINGS = frozenset(
     [
         ".png",
@@ -27,11 +29,19 @@ IMAGE_ENDINGS = frozenset(
         ".pnm",
         ".jp2",
         ".j2k",
+        ".jpx",
+        ".mpo",
+        ".pcx",
         ".tga",
         ".avif",
     ]
 )
 """Endings of image files, in lower case; upper case counts too."""
+
+UNREADABLE = frozenset(
+    [".heic", ".heif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw", ".orf", ".rw2", ".psd"]
+)
+"""Endings of photographs that Pillow does not read."""
 
 LEFT_BEHIND = frozenset(["__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found"])
 """Folders that archives, file servers and systems leave among people's own."""
@@ -94,6 +104,10 @@ def _walk(folder: str, above: tuple[str, ...]) -> Iterator[Path]:
                 yield from _walk(entry.path, (*above, target))
         elif is_image(name):
             yield Path(entry.path)
+        elif (ending := os.path.splitext(name)[1].lower()) in UNREADABLE:
+            say_once(
+                ending, f"{entry.path} is left out, and all files that end in {ending}: convert them to PNG or JPEG"
+            )
 
 
 def images_in(folder: Path, name: str = "root") -> list[Path]:

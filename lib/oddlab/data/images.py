@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from oddlab.data.files import images_in
 from oddlab.data.masks import read_mask, resize_mask
-from oddlab.data.reading import fit_into, open_upright, read_image
+from oddlab.data.reading import fit_into, open_upright, read_image, visible
 from oddlab.data.samples import Sample
 
 
@@ -102,7 +102,7 @@ def without_broken(paths: Sequence[Path], name: str = "images") -> list[int]:
     readable, broken = [], []
     for i, path in enumerate(paths):
         try:
-            open_upright(path)
+            visible(open_upright(path), path)
             readable.append(i)
         except ValueError as error:
             broken.append(str(error))

@@ -17,6 +17,9 @@ DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 ORIENTATION = 0x0112
 """The number by which EXIF says how the camera was held."""
 
+SAMPLE_FORMAT, PHOTOMETRIC = 339, 262
+"""The numbers by which a TIFF says whether its integers have a sign, and whether 0 is white."""
+
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -74,6 +77,9 @@ def open_upright(path: str | Path, name: str = "image") -> Image.Image:
             turn = TURNS.get(file.getexif().get(ORIENTATION))
             image = file.copy() if turn is None else file.transpose(turn)
             image.format = file.format
+            if file.format == "TIFF":  # which Pillow forgets with the copy, and heeds for 8 bits alone
+                image.info["unsigned"] = file.tag_v2.get(SAMPLE_FORMAT, (1,))[0] == 1
+                image.info["white is 0"] = file.tag_v2.get(PHOTOMETRIC) == 0
             return image
     except Image.DecompressionBombError as error:
         raise ValueError(
@@ -106,11 +112,14 @@ def visible(image: Image.Image, path: str | Path) -> Image.Image:
     """`image` as RGB of 8 bits on white or, if it has more bits, as grey values of floating point in 0 .. 1.
 
     16 bits are divided by 65,535; floating point is taken as it is within 0 .. 1. Everything else (32-bit integers,
-    other floating point) is scaled by the smallest and largest value of the file. Each is said once.
+    other floating point) is scaled by the smallest and largest value of the file. Each is said once. Where a TIFF
+    says that 0 is white, grey values are turned round.
     """
     if image.mode not in DEEP_MODES:
         return over(image, "white")
     values = np.asarray(image, dtype=np.float64)
+    if image.mode == "I" and image.info.get("unsigned"):
+        values = values % 2**32
     if not np.isfinite(values).all():
         raise ValueError(f"image: expected finite values in {path}, got NaN or infinity")
     low, high = float(values.min()), float(values.max())
@@ -130,6 +139,8 @@ def visible(image: Image.Image, path: str | Path) -> Image.Image:
             "those "
             "of all such files; one file's brightness cannot be compared with another's",
         )
+    if image.info.get("white is 0"):
+        values = low + high - values
     return Image.fromarray(((values - low) / ((high - low) or 1.0)).astype(np.float32))
 
 
