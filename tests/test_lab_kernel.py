@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from oddlab.lab.figures import key_figure
-from oddlab.lab.record import recorded
+from oddlab.lab.recording import recorded
 
 CELLS = {
     "start": """

@@ -1,40 +1,14 @@
 """What makes a notebook pleasant: set-up, sliders, figures, exercises, numbers that are kept."""
 
-try:
-    import ipywidgets  # noqa: F401
-    import matplotlib  # noqa: F401
-except ImportError as error:
-    raise ImportError(f"oddlab.lab needs more than the library ({error}): pip install 'oddlab[lab]'") from error
+from importlib.util import find_spec
 
-from oddlab.lab.exercises import check
-from oddlab.lab.figures import heat_map, show, subplots
-from oddlab.lab.loops import features_of, train
-from oddlab.lab.pictures import heat_map_grid, picture_grid, strip
-from oddlab.lab.plots import diagram, loss_curve, seed_dots
-from oddlab.lab.record import record
-from oddlab.lab.session import setup, trainer
-from oddlab.lab.source import show_source
-from oddlab.lab.tables import NumberTable
-from oddlab.lab.widgets import corners, explore
+import lazy_loader
 
-__all__ = [
-    "NumberTable",
-    "check",
-    "corners",
-    "diagram",
-    "explore",
-    "features_of",
-    "heat_map",
-    "heat_map_grid",
-    "loss_curve",
-    "picture_grid",
-    "record",
-    "seed_dots",
-    "setup",
-    "show",
-    "show_source",
-    "strip",
-    "subplots",
-    "train",
-    "trainer",
-]
+for package in ("ipywidgets", "matplotlib"):
+    if find_spec(package) is None:
+        raise ImportError(
+            f"oddlab.lab needs more than the library (No module named {package!r}): pip install 'oddlab[lab]'"
+        )
+
+# Imported when first used: what runs notebooks needs no PyTorch, and starts at once.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,7 +10,7 @@ from IPython.display import display
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from oddlab.lab.record import Line
+from oddlab.lab.recording import Line
 
 
 def with_progress(items: Sequence[Any] | Iterable[Any], total: int, what: str) -> Iterator[Any]:

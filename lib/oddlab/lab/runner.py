@@ -255,7 +255,7 @@ def _plain(path: Path) -> str:
 
 
 def _collect(result: Result, executed: Path) -> None:
-    from oddlab.lab.record import recorded
+    from oddlab.lab.recording import recorded
 
     notebook = read_notebook(executed)
     for ename, evalue in widget_errors(notebook):

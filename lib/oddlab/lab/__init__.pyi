@@ -1,0 +1,20 @@
+# What `from oddlab.lab import ...` finds: read by editors, type checkers and `__init__.py`.
+from .exercises import check as check
+from .figures import heat_map as heat_map
+from .figures import show as show
+from .figures import subplots as subplots
+from .loops import features_of as features_of
+from .loops import train as train
+from .pictures import heat_map_grid as heat_map_grid
+from .pictures import picture_grid as picture_grid
+from .pictures import strip as strip
+from .plots import diagram as diagram
+from .plots import loss_curve as loss_curve
+from .plots import seed_dots as seed_dots
+from .recording import record as record
+from .session import setup as setup
+from .session import trainer as trainer
+from .source import show_source as show_source
+from .tables import NumberTable as NumberTable
+from .widgets import corners as corners
+from .widgets import explore as explore
