@@ -23,6 +23,7 @@ def main() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results  [default: runs/<date-time>]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out: what is ok there is not run again.")
 @click.option("--timeout", default=900, show_default=True, type=click.IntRange(min=1), help="Seconds a cell may take.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Notebooks that run at once.")
 def run(
     notebooks: tuple[str, ...],
     assignments: tuple[str, ...],
@@ -30,6 +31,7 @@ def run(
     out: Path | None,
     resume: bool,
     timeout: int,
+    jobs: int,
 ) -> None:
     """Run notebooks, all of them by default.
 
@@ -54,20 +56,95 @@ def run(
                 device=device,
                 timeout=timeout,
                 resume=resume,
+                jobs=jobs,
                 on_progress=show,
             )
     except Refused as error:
         raise click.UsageError(str(error)) from None
     except KeyboardInterrupt:
-        again = ["oddlab", "run", *notebooks, *(part for text in assignments for part in ("-p", text))]
-        again += ["--device", device] if device else []
-        again += ["--timeout", str(timeout)] if timeout != runner.TIMEOUT else []
-        again += ["--resume", "--out", str(out)]
-        kept = f" What is finished is in {out}; go on with: {shlex.join(again)}" if out.exists() else ""
-        click.echo(f"Interrupted.{kept}", err=True)
+        chosen = {"--device": device, "--timeout": timeout if timeout != runner.TIMEOUT else None}
+        chosen |= {"--jobs": jobs if jobs > 1 else None}
+        _say_how_to_go_on("Interrupted.", ["run", *notebooks], assignments, chosen, out)
         sys.exit(130)
     progress.report(results, out)
     sys.exit(any(result.status != "ok" for result in results))
+
+
+def _say_how_to_go_on(
+    what: str, begun: list[str], assignments: tuple[str, ...], options: dict[str, object], out: Path
+) -> None:
+    again = ["oddlab", *begun, *(part for text in assignments for part in ("-p", text))]
+    again += [part for name, value in options.items() if value is not None for part in (name, str(value))]
+    again += ["--resume", "--out", str(out)]
+    kept = f" What is finished is in {out}; go on with: {shlex.join(again)}" if out.exists() else ""
+    click.echo(f"{what}{kept}", err=True)
+
+
+@main.command()
+@click.argument("notebook")
+@click.option(
+    "-p", "assignments", multiple=True, metavar="NAME=V1,V2,...", help="Values of a parameter; may be repeated."
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="The parameter `device` where there is one.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the results  [default: runs/<date-time>]")
+@click.option("--resume", is_flag=True, help="Go on with the sweep in --out: what is ok there is not run again.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Runs at once on this machine.")
+@click.option("--scheduler", metavar="ADDRESS", help="A dask scheduler whose workers do the runs instead.")
+@click.option("--timeout", default=900, show_default=True, type=click.IntRange(min=1), help="Seconds a cell may take.")
+@click.option("--yes", is_flag=True, help="Begin also more than 100 runs.")
+def sweep(
+    notebook: str,
+    assignments: tuple[str, ...],
+    device: str | None,
+    out: Path | None,
+    resume: bool,
+    jobs: int,
+    scheduler: str | None,
+    timeout: int,
+    yes: bool,
+) -> None:
+    """Run NOTEBOOK with every combination of the values of its parameters.
+
+    Commas part values; one that holds a comma is quoted: -p 'category="a, b",c'. Every run gets a folder in --out, and
+    all of them a table.csv and an index page. The exit code is 0 if all runs are ok, 1 if one failed or the scheduler
+    went away, 2 if something was refused before any ran, 130 if they were interrupted.
+    """
+    from oddlab.lab import progress, sweeping
+    from oddlab.lab.cluster import SchedulerGone
+    from oddlab.lab.parameters import Refused, split_assignments
+
+    if resume and out is None:
+        raise click.UsageError("--resume: expected --out with the folder to go on with, got none")
+    logging.getLogger("papermill").setLevel(logging.CRITICAL + 1)
+    out = out or Path("runs") / datetime.now().strftime("%Y-%m-%d_%H%M%S")
+    chosen = {"--device": device, "--timeout": timeout if timeout != sweeping.TIMEOUT else None}
+    chosen |= {"--jobs": jobs if jobs > 1 else None, "--scheduler": scheduler}
+    try:
+        with progress.counted(jobs) as show:
+            table = sweeping.sweep(
+                notebook,
+                sweeping.values_from_here(split_assignments(assignments)),
+                out=out,
+                jobs=jobs,
+                scheduler=scheduler,
+                resume=resume,
+                device=device,
+                timeout=timeout,
+                limit=None if yes else sweeping.LIMIT,
+                on_progress=show,
+            )
+    except Refused as error:
+        raise click.UsageError(
+            f"{error}; --yes begins them all" if "unless more" in str(error) else str(error)
+        ) from None
+    except SchedulerGone as error:
+        _say_how_to_go_on(f"{error}.", ["sweep", notebook], assignments, chosen, out)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _say_how_to_go_on("Interrupted.", ["sweep", notebook], assignments, chosen, out)
+        sys.exit(130)
+    progress.report_sweep(table, out)
+    sys.exit(any(table["status"] != "ok"))
 
 
 @main.command()

@@ -15,6 +15,7 @@ from .recording import record as record
 from .session import setup as setup
 from .session import trainer as trainer
 from .source import show_source as show_source
+from .sweeping import sweep as sweep
 from .tables import NumberTable as NumberTable
 from .widgets import corners as corners
 from .widgets import explore as explore

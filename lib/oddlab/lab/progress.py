@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
@@ -13,6 +14,9 @@ from rich.text import Text
 
 from oddlab.lab.index_page import MARKS, describe_error, megabytes
 from oddlab.lab.result import Result
+
+if TYPE_CHECKING:
+    import pandas
 
 COLOURS = {"ok": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "waiting": "dim"}
 
@@ -43,6 +47,64 @@ def shown(console: Console | None = None) -> Iterator[Callable[[Result], None]]:
         yield update
     finally:
         live.stop()
+
+
+@contextmanager
+def counted(jobs: int, console: Console | None = None) -> Iterator[Callable[[Sequence[Result]], None]]:
+    """Show how many of the results that the function it yields is called with have ended, and the time that is left."""
+    console = console or Console()
+    if not console.is_terminal:
+        said: set[str] = set()
+
+        def print_once(results: Sequence[Result]) -> None:
+            for result in results:
+                if result.status in ("ok", "failed") and result.name not in said:
+                    said.add(result.name)
+                    console.print(line(result), highlight=False, markup=False, soft_wrap=True)
+
+        yield print_once
+        return
+
+    current: list[Result] = []
+    live = Live(console=console, get_renderable=lambda: Text(count(current, jobs)))
+
+    def update(results: Sequence[Result]) -> None:
+        current[:] = results
+        live.start()
+
+    try:
+        yield update
+    finally:
+        live.stop()
+
+
+def count(results: Sequence[Result], jobs: int) -> str:
+    """How many runs are done, running and failed, and about how long the others take.
+
+    >>> count([Result("a", "a", status="ok", seconds=60), Result("b", "b")], jobs=1)
+    '2 runs: 1 done, 0 running, 0 failed, about 1:00 min left'
+    """
+    states = [result.status for result in results]
+    ended = [result.seconds for result in results if result.status in ("ok", "failed") and not result.kept]
+    text = f"{len(results)} runs: {states.count('ok')} done, {states.count('running')} running, "
+    text += f"{states.count('failed')} failed"
+    if not ended:
+        return text
+    each = sum(ended) / len(ended)
+    left = sum(max(0.0, each - result.seconds) for result in results if result.status in ("waiting", "running")) / jobs
+    return f"{text}, about {left // 60:.0f}:{left % 60:02.0f} min left"
+
+
+def report_sweep(table: pandas.DataFrame, out: Path, console: Console | None = None) -> None:
+    """Say which runs failed and why, and where the index page is."""
+    console = console or Console()
+    names = list(table.columns[: list(table.columns).index("status")])
+    for _, row in table[table["status"] != "ok"].iterrows():
+        setting = ",".join(f"{name}={row[name]}" for name in names)
+        console.print(f"{setting}: {row['error']}", style="red", highlight=False, markup=False, soft_wrap=True)
+    ok = int((table["status"] == "ok").sum())
+    text = f"{ok} of {len(table)} runs ok: {out / 'index.html'}"
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def line(result: Result) -> str:

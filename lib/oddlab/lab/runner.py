@@ -111,9 +111,10 @@ def run_all(
     device: str | None = None,
     timeout: int = TIMEOUT,
     resume: bool = False,
+    jobs: int = 1,
     on_progress: Progress = lambda result: None,
 ) -> list[Result]:
-    """Run `notebooks` one after the other into the folder `out`; one that fails does not stop the others.
+    """Run `notebooks` into the folder `out`, `jobs` of them at once; one that fails does not stop the others.
 
     `out` gets each executed notebook, `summary.json` and `index.html`, both written anew after each notebook.
     `on_progress(result)` is called for every notebook before the first one starts, after each cell and at each end.
@@ -149,16 +150,48 @@ def run_all(
         if not earlier:
             (out / "summary.json").unlink(missing_ok=True)
         raise Refused(f"out: expected a folder that can be written, got {out}: {error}") from None
+
+    def store(result: Result) -> None:
+        try:
+            write_summary(out, list(results.values()), about)
+        except OSError as error:  # such as a full disk; what can still be stored of the others is
+            result.status = "failed"
+            result.add_error(None, type(error).__name__, f"the summary cannot be stored: {error}")
+
+    if jobs > 1 and len(todo) > 1:
+        _run_at_once(todo, out, jobs, timeout, on_progress, store)
+        return selected
     for result, inject in todo:
         try:
             run_notebook(result, inject, out, timeout=timeout, on_progress=on_progress)
         finally:
-            try:
-                write_summary(out, list(results.values()), about)
-            except OSError as error:  # such as a full disk; what can still be stored of the others is
-                result.status = "failed"
-                result.add_error(None, type(error).__name__, f"the summary cannot be stored: {error}")
+            store(result)
     return selected
+
+
+def _run_at_once(
+    todo: Sequence[tuple[Result, dict[str, Any]]],
+    out: Path,
+    jobs: int,
+    timeout: int,
+    on_progress: Progress,
+    store: Progress,
+) -> None:
+    from oddlab.lab.cluster import connected, run_many
+
+    with connected(min(jobs, len(todo)), None, out) as client:
+        try:
+            for result in run_many(
+                client, run_notebook, todo, out.absolute(), timeout=timeout, on_progress=on_progress
+            ):
+                store(result)
+        except KeyboardInterrupt:
+            for result, _ in todo:
+                if result.status == "running":
+                    result.status = "interrupted"
+                    (out / f".{result.name}.running.ipynb").unlink(missing_ok=True)
+            store(todo[0][0])
+            raise
 
 
 def _claim(out: Path, again: bool) -> None:
@@ -294,11 +327,11 @@ def write_summary(out: Path, results: Sequence[Result], about: Mapping[str, Any]
     from oddlab.lab.index_page import index_page
 
     summary = {**about, "notebooks": [dataclasses.asdict(result) for result in results]}
-    _write_whole(out / "summary.json", json.dumps(summary, indent=2) + "\n")
-    _write_whole(out / "index.html", index_page(out, results, about))
+    write_whole(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_whole(out / "index.html", index_page(out, results, about))
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     unfinished = path.with_name(f".{path.name}.new")
     unfinished.write_text(text, encoding="utf-8")
     os.replace(unfinished, path)
