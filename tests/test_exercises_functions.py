@@ -53,15 +53,7 @@ def whiten_by_eigenvectors(x):
     return (x - x.mean(axis=0)) @ vectors / np.sqrt(values)
 
 
-def on_a_fine_grid(scores, labels):
-    def f1(t):
-        return 2 * ((scores >= t) & labels).sum() / ((scores >= t).sum() + labels.sum())
-
-    return max(np.arange(45, 55, 0.01), key=f1)
-
-
 RIGHT = {
-    "anomaly_module.best_threshold": on_a_fine_grid,
     "dynamic_buffer.loads": LOADS,
     "dynamic_buffer.replace": put(),
     "features.catch_input": hooked(),

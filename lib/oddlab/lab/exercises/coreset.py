@@ -2,63 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from oddlab.lab.exercises.exercise import Exercise
 
-CLOUD = np.random.default_rng(0).standard_normal((40, 3))
+RADII = np.array([9.0, 4.0, 2.0, 1.0, 0.5])
 PLANE = np.random.default_rng(1).standard_normal((60, 2))
-LINE = np.array([[0.0], [10.0], [4.0], [7.0]])  # two picks leave a radius of exactly 4
+LINE = np.array([[0.0], [10.0], [4.0], [7.0]])  # the third row is exactly 4 away from the first
 
 
-def radius_by(measure: Callable[[np.ndarray], float]) -> Callable:
-    """An answer that makes something of the distances (N, K) of the points to the picks."""
-    return lambda x, picks: measure(cdist(x, x[picks]))
+def discs_needed(radii: np.ndarray, r: float) -> int:
+    """One more than the picks whose radius is above 2 r: these and the next lie too far apart to share a disc."""
+    return 1 + int((np.asarray(radii) > 2 * r).sum())
 
 
-def greedy(x: np.ndarray, first: int, r: float, measure: Callable = lambda d: d.min(1)) -> list[int]:
-    """Picks of the row with the largest `measure` of its distances to those before, while the radius is above r."""
-    picks = [first]
-    while (d := cdist(x, x[picks])).min(axis=1).max() > r and len(picks) < len(x):
-        picks.append(int(measure(d).argmax()))
-    return picks
+def kept_in_one_pass(x: np.ndarray, r: float) -> list[int]:
+    kept = []
+    for row, point in enumerate(x):
+        if all(np.linalg.norm(point - x[other]) > r for other in kept):
+            kept.append(row)
+    return kept
 
 
-def one_too_many(x: np.ndarray, first: int, r: float) -> list[int]:
-    picks = greedy(x, first, r)
-    return [*picks, int(cdist(x, x[picks]).min(axis=1).argmax())]
+def compared_with_the_last(x: np.ndarray, r: float) -> list[int]:
+    kept = [0]
+    for row, point in enumerate(x):
+        if np.linalg.norm(point - x[kept[-1]]) > r:
+            kept.append(row)
+    return kept
 
 
-radius = Exercise(
-    radius_by(lambda d: d.min(1).max()),
-    cases=[(CLOUD, [3, 17, 30, 8]), (PLANE, [5, 9])],
+def compared_with_all(x: np.ndarray, r: float) -> list[int]:
+    return [row for row in range(len(x)) if (np.linalg.norm(x[:row] - x[row], axis=1) > r).all()]
+
+
+at_least = Exercise(
+    discs_needed,
+    cases=[(RADII, 1.0), (RADII, 0.6), (RADII, 20.0)],
     mistakes={
-        "that is the mean distance: a radius has to reach the farthest point": radius_by(lambda d: d.min(1).mean()),
-        "you take the pick that is farthest from each point: take the nearest": radius_by(lambda d: d.max()),
-        "you take each pick's nearest point, which is itself: swap the axes": radius_by(lambda d: d.min(0).max()),
-        "you take each pick's farthest point: take each point's nearest pick": radius_by(lambda d: d.max(0).min()),
-        "that is the number of the farthest point: its distance is asked for": radius_by(lambda d: d.min(1).argmax()),
-        "that is the squared distance: take its root": radius_by(lambda d: d.min(1).max() ** 2),
-    },
-)
-"""`radius(x, picks)`: the largest distance of a row of x (N, D) to the nearest of the rows `picks`."""
-
-cover = Exercise(
-    greedy,
-    cases=[(PLANE, 5, 0.8), (LINE, 0, 4.0)],
-    mistakes={
-        "the first pick belongs into the list": lambda *case: greedy(*case)[1:],
-        "it stops one pick early: a point is still farther than r from your picks": lambda *case: greedy(*case)[:-1],
-        "it makes one pick too many: look whether all are covered before you add another": one_too_many,
-        "it makes one pick too many: a point that is exactly r away counts as covered": lambda x, first, r: greedy(
-            x, first, r - 1e-9
+        "that is one too few: if t discs are not enough, at least t + 1 are needed": lambda radii, r: (
+            discs_needed(radii, r) - 1
         ),
-        "you look at the last pick only: take the minimum over all picks": partial(greedy, measure=lambda d: d[:, -1]),
-        "you add up the distances to all picks: the nearest alone counts": partial(greedy, measure=lambda d: d.sum(1)),
+        "that is what greedy selection needs: two points share a disc up to a distance of 2 r": lambda radii, r: (
+            discs_needed(radii, r / 2)
+        ),
+        "points that are exactly 2 r apart do fit into one disc of radius r": lambda radii, r: discs_needed(
+            radii, r * (1 - 1e-9)
+        ),
+        "you compare with r / 2: two points share a disc up to a distance of 2 r": lambda radii, r: discs_needed(
+            radii, r / 4
+        ),
     },
 )
-"""`cover(x, first, r)`: the greedy picks from row `first` on, until no row of x (N, D) is farther than r."""
+"""`at_least(radii, r)`: how many discs of radius r any cover has at least, by the radii of a greedy selection."""
+
+one_pass = Exercise(
+    kept_in_one_pass,
+    cases=[(PLANE, 0.8), (LINE, 4.0)],
+    mistakes={
+        "a point that is exactly r away is covered, and need not be kept": lambda x, r: kept_in_one_pass(
+            x, r * (1 - 1e-9)
+        ),
+        "you compare with the last point kept only: one that was kept earlier may cover it": compared_with_the_last,
+        "you compare with all rows before: only those that were kept can cover a point": compared_with_all,
+        "the first row is not in your list: with nothing kept, nothing covers it": lambda x, r: kept_in_one_pass(x, r)[
+            1:
+        ],
+        "you return the points: their row numbers are asked for": lambda x, r: x[kept_in_one_pass(x, r)],
+    },
+)
+"""`one_pass(x, r)`: the rows of x (N, D) that are kept if each comes once and is kept when none kept is within r."""
