@@ -15,8 +15,6 @@ SOLUTIONS = sorted((ROOT / "notebooks/solutions").glob("*.ipynb"))
 STEMS = {path.stem.partition("_")[2]: path for path in NOTEBOOKS}
 # Not written anew yet: they keep the headings and the briefness of the first edition.
 FIRST_EDITION = {
-    "pca",
-    "invertible",
     "coupling",
     "start_here",
     "blur",
@@ -24,7 +22,6 @@ FIRST_EDITION = {
     "random_projection",
     "kde",
     "patchcore",
-    "dfkde",
     "permutation",
     "householder",
     "global_affine",

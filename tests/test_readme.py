@@ -55,7 +55,6 @@ ALL = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
             ["PatchCore 1 %", "PatchCore 10 %"],
             ALL,
         ),
-        ("11_dfkde", "DFM reaches image AUROC {:.3f} and DFKDE {:.3f}", ["DFM", "DFKDE"], ALL[:1]),
         ("19_fastflow", "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f}", ["FastFlow"], ALL),
     ],
 )

@@ -1,4 +1,4 @@
-"""Exercises of the lesson about DFKDE and DFM."""
+"""Exercises of the lesson about DFKDE."""
 
 from __future__ import annotations
 
@@ -16,51 +16,66 @@ def random(*shape: int) -> Tensor:
     return torch.randn(shape, generator=_generator, dtype=torch.float64)
 
 
-PHI, MU = random(4, 6) + 2, torch.linspace(1, 3, 6, dtype=torch.float64)
-V = torch.linalg.qr(random(6, 2)).Q.mT.contiguous()
-FEW, MANY = ((2 * random(4, k), torch.linspace(0.5, 4, k, dtype=torch.float64)) for k in (3, 600))
+FEW, MANY = (random(6, 2), 0.7), (random(8, 600), 0.5)
 
 
-def left_over(phi: Tensor, V: Tensor, mu: Tensor, added: bool = True) -> Tensor:
-    """phi less what the components rebuild, which is the part inside them and the mean."""
-    return phi - ((phi - mu) @ V.mT @ V + mu * added)
+def places(delta: float, sigma: float, n_places: int, t: float, power: float = 0.5) -> float:
+    """How many places it takes, not rounded, if the spread of the mean were sigma / n_places ** (1 - power)."""
+    return t * sigma * n_places**power / delta
 
 
-def scores(z: Tensor, variance: Tensor, logs: float = 0.5, inside: float = 2 * math.pi) -> Tensor:
-    """Minus the log density, whose logs have the factor `logs`, and variances the factor `inside` under the log."""
-    return 0.5 * (z**2 / variance).sum(dim=1) + logs * (inside * variance).log().sum()
+def exponents(z: Tensor, h: float, own: bool = False) -> Tensor:
+    """Minus half the squared distances (N, N) in kernel widths; to itself minus infinity, unless `own`."""
+    e = -0.5 * ((z[:, None] - z) / h).square().sum(dim=2)
+    return e if own else e.masked_fill(torch.eye(len(z), dtype=torch.bool), -math.inf)
 
 
-def by_product(z: Tensor, variance: Tensor) -> Tensor:
-    return -torch.distributions.Normal(0, variance.sqrt()).log_prob(z).exp().prod(dim=1).log()
+def volume(z: Tensor, h: float, inside: float = 2 * math.pi) -> float:
+    """The log of what a kernel is divided by; `inside` stands for 2 pi."""
+    return z.shape[1] * (math.log(h) + 0.5 * math.log(inside))
 
 
-reconstruction_error = Exercise(
-    lambda phi, V, mu: left_over(phi, V, mu).square().sum(1),
-    cases=[(PHI, V, MU)],
+def score(z: Tensor, h: float, own: bool = False, others: int = 1) -> Tensor:
+    return math.log(len(z) - others) + volume(z, h) - exponents(z, h, own).logsumexp(dim=1)
+
+
+def naive(z: Tensor, h: float) -> Tensor:
+    return -(exponents(z, h).exp().sum(dim=1) / (len(z) - 1)).log() + volume(z, h)
+
+
+places_needed = Exercise(
+    lambda *case: math.ceil(places(*case)),
+    cases=[(4.0, 2.0, 16, 1.7), (0.5, 0.1, 256, 3.0), (2.0, 1.0, 49, 4.0)],
     mistakes={
-        "the mean is not added back: z says what is beside mu": lambda *case: left_over(*case, False).square().sum(1),
-        "the mean is never taken off: components start at mu": lambda phi, V, mu: (phi - phi @ V.T @ V).square().sum(1),
-        "those are the distances: the error is squared": lambda *case: left_over(*case).norm(dim=1),
-        "that is the mean over the D features: take the sum": lambda *case: left_over(*case).square().mean(1),
-        "what is left over is summed without a square, so that it cancels": lambda *case: left_over(*case).sum(1),
-        "that is inside the components: take what is outside": lambda phi, V, mu: ((phi - mu) @ V.T).square().sum(1),
-        "that is all the distance from mu: take off what is inside": lambda phi, V, mu: (phi - mu).square().sum(1),
+        "you compare with sigma: the mean of n_places independent numbers varies by sigma / sqrt(n_places)": (
+            lambda *case: math.ceil(places(*case, power=1))
+        ),
+        "the spread of the mean falls with the root of n_places, not with n_places": (
+            lambda *case: math.ceil(places(*case, power=0))
+        ),
+        "with that many the mean is not yet t off: round up": lambda *case: math.floor(places(*case)),
+        "places are whole: round up": places,
+        "that is the share of the places: return how many they are": lambda *case: places(*case) / case[2],
     },
 )
-"""`reconstruction_error(phi, V, mu)`: the squared distance (N,) of phi (N, D) from what components V (k, D) rebuild."""
+"""`places_needed(delta, sigma, n_places, t)`: how many must be `delta` off, so that the mean is `t` deviations off."""
 
-neg_log_likelihood = Exercise(
-    lambda z, variance: scores(z, variance),
+leave_one_out = Exercise(
+    score,
     cases=[FEW, MANY],
     mistakes={
-        "with k = 600 it is infinite: add up logs, since a product of so many densities is 0": by_product,
-        "the sign: anomalous images should have a high score": lambda *case: -scores(*case),
-        "the half is missing": lambda *case: 2 * scores(*case),
-        "the term log(2 pi variance) is missing: it is what makes a density": lambda *case: scores(*case, logs=0),
-        "the 2 pi is missing under the log": lambda *case: scores(*case, inside=1),
-        "the half belongs to both terms": lambda *case: scores(*case, logs=1),
-        "it is the square of z that is divided": lambda z, variance: scores(z / variance.sqrt(), variance),
+        "each image's own kernel is still in the sum: leave it out": lambda *case: score(*case, own=True, others=0),
+        "each image's own kernel is still in the sum, which you divide by N - 1": lambda *case: score(*case, own=True),
+        "there are N - 1 other images, and you divide by N": lambda *case: score(*case, others=0),
+        "with 600 components it is not finite: add up the exponents by logsumexp": naive,
+        "the sign: anomalous images should have a high score": lambda *case: -score(*case),
+        "the variance of a kernel is h**2, and yours is h": lambda z, h: score(z, h**0.5),
+        "what a kernel is divided by is missing, (2 pi h**2) ** (k / 2)": lambda *case: score(*case) - volume(*case),
+        "the 2 pi is missing in what a kernel is divided by": lambda z, h: score(z, h) - volume(z, 1.0),
+        "the h is missing in what a kernel is divided by": lambda z, h: score(z, h) - volume(z, h, inside=1.0),
+        "that is the nearest other image alone: add up all kernels": lambda z, h: (
+            math.log(len(z) - 1) + volume(z, h) - exponents(z, h).amax(dim=1)
+        ),
     },
 )
-"""`neg_log_likelihood(z, variance)`: minus the log density (N,) of z (N, k) under Gaussians of mean 0."""
+"""`leave_one_out(z, h)`: minus the log density (N,) of each row of z (N, k) under Gaussian kernels at the others."""

@@ -10,58 +10,83 @@ from torch import Tensor
 
 from oddlab.lab.exercises.exercise import Exercise
 
-Z = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
-POSITIVE, MIXED = torch.tensor([2.0, 0.5, 3.0]), torch.tensor([-2.0, 0.25, 1.5])
+Y = torch.tensor([0.2, 0.7, 1.0, 1.5, 4.0])
+X = torch.tensor([[-2.0, 0.5, -0.3], [1.0, 3.0, 0.2], [-0.1, -4.0, -1.5], [0.8, -1.2, 2.5]])
 
 
-def density(z: Tensor, log_det: Tensor) -> Tensor:
-    return torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(1) + log_det
+def normal(x: Tensor) -> Tensor:
+    return -0.5 * x.square() - 0.5 * math.log(2 * math.pi)
 
 
-def log_scale(s: Tensor) -> Tensor:
-    return s.abs().log().sum().expand(5)
-
-
-def stretch_with(log_det: Callable[[Tensor], Tensor]) -> Callable:
-    """A `stretch` whose log-determinants are that function of s, or minus it."""
-
-    def stretch(x_or_z: Tensor, s: Tensor, rev: bool) -> tuple[Tensor, Tensor]:
-        return (x_or_z / s, -log_det(s)) if rev else (x_or_z * s, log_det(s))
-
-    return stretch
-
-
-log_density = Exercise(
-    density,
-    cases=[(Z, Z[:, 0]), (Z[:, :2], Z[:, 2])],
+log_normal = Exercise(
+    lambda y: normal(y.log()) - y.log(),
+    cases=[(Y,)],
     mistakes={
-        "the log-determinant is added, not subtracted: where f stretches, p(x) is high": lambda z, j: density(z, -j),
-        "the log-determinant is missing: that is the density of z": lambda z, j: density(z, 0),
-        "the constant log(2 pi) / 2 is missing, once for each dimension": lambda z, j: j - z.square().sum(1) / 2,
-        "the constant log(2 pi) / 2 comes once for each of the D dimensions": lambda z, j: (
-            j - (z.square().sum(1) + math.log(2 * math.pi)) / 2
+        "the log-determinant is missing: a stretched axis must thin the density out": lambda y: normal(y.log()),
+        "the log-determinant is that of f(y) = log y, the way to the normal number, so its sign is the other one": (
+            lambda y: normal(y.log()) + y.log()
         ),
-        "log densities of dimensions are summed, not averaged": lambda z, j: density(z, 0 * j) / z.shape[1] + j,
-        "that is p(x): return its logarithm": lambda z, j: density(z, j).exp(),
-        "that is -log p(x)": lambda z, j: -density(z, j),
+        "the normal density is asked at f(y) = log y, not at y": lambda y: normal(y) - y.log(),
+        "the normal number is log y, not exp y": lambda y: normal(y.exp()) + y,
+        "that is p(y): return its logarithm": lambda y: (normal(y.log()) - y.log()).exp(),
+        "the slope 1 / y is multiplied into the density, so to a log density its logarithm is added": (
+            lambda y: normal(y.log()) + 1 / y
+        ),
+        "the constant log(2 pi) / 2 is missing": lambda y: -0.5 * y.log().square() - y.log(),
+        "that is -log p(y)": lambda y: y.log() - normal(y.log()),
     },
 )
-"""`log_density(z, log_det)`: log p(x) (N,) for the z (N, D) and log-determinants (N,) of a flow at x."""
+"""`log_normal(y)`: log p(y) (N,) of y = exp(x) (N,), where x is a standard normal number."""
 
-stretch = Exercise(
-    stretch_with(log_scale),
-    cases=[(Z, POSITIVE, False), (Z, MIXED, True)],
+
+def leaky(x_or_z: Tensor, slope: float, rev: bool) -> tuple[Tensor, Tensor]:
+    factor = torch.where(x_or_z < 0, torch.full_like(x_or_z, slope), torch.ones_like(x_or_z))
+    factor = 1 / factor if rev else factor
+    return factor * x_or_z, factor.log().sum(1)
+
+
+def leaky_with(change: Callable[[Tensor, Tensor, bool], tuple[Tensor, Tensor]]) -> Callable:
+    """A leaky ReLU whose right outputs and log-determinants are changed by that function of both and of `rev`."""
+
+    def answer(x_or_z: Tensor, slope: float, rev: bool) -> tuple[Tensor, Tensor]:
+        return change(*leaky(x_or_z, slope, rev), rev)
+
+    return answer
+
+
+leaky_relu = Exercise(
+    leaky,
+    cases=[(X, 0.1, False), (X, 0.1, True), (X[:2], 3.0, True)],
     mistakes={
-        "it should return two things: the outputs and the log-determinants": lambda x, s, rev: x / s if rev else x * s,
-        "`rev` changes nothing: divide by s, and give the log-determinants the other sign": (
-            lambda x, s, rev: (x * s, log_scale(s))
+        "it should return two things: the outputs and the log-determinants": lambda x, slope, rev: leaky(x, slope, rev)[
+            0
+        ],
+        "`rev` changes nothing: divide the negative coordinates by the slope, and give J the other sign": (
+            lambda x, slope, rev: leaky(x, slope, False)
         ),
-        "with `rev` the outputs should be divided by s": lambda x, s, rev: (x * s, log_scale(1 / s if rev else s)),
-        "with `rev` the log-determinant has the other sign": lambda x, s, rev: (x / s if rev else x * s, log_scale(s)),
-        "s may be negative: the determinant's absolute value counts": stretch_with(lambda s: s.log().sum().expand(5)),
-        "the log-determinant is the sum of the logarithms over the D dimensions": stretch_with(lambda s: s.abs().log()),
-        "that is the determinant: return its logarithm": stretch_with(lambda s: s.abs().prod().expand(5)),
-        "each of the N samples has its log-determinant: return N of them": stretch_with(lambda s: log_scale(s)[0]),
+        "with `rev` the log-determinant has the other sign": leaky_with(lambda z, j, rev: (z, -j if rev else j)),
+        "with `rev` the negative coordinates should be divided by the slope": lambda x, slope, rev: (
+            leaky(x, slope, False)[0],
+            leaky(x, slope, rev)[1],
+        ),
+        "it has to be counted in each sample how many coordinates are negative: only those change a volume": (
+            lambda x, slope, rev: (
+                leaky(x, slope, rev)[0],
+                torch.full((len(x),), (-1 if rev else 1) * x.shape[1] * math.log(slope)),
+            )
+        ),
+        "that is the determinant: return its logarithm": leaky_with(lambda z, j, rev: (z, j.exp())),
+        "each of the N samples has its own log-determinant: sum over the coordinates only": leaky_with(
+            lambda z, j, rev: (z, j.sum())
+        ),
+        "the log-determinant is the sum of the logarithms over the D coordinates": lambda x, slope, rev: (
+            leaky(x, slope, rev)[0],
+            torch.where(x < 0, (-1 if rev else 1) * math.log(slope), 0.0),
+        ),
+        "the derivative of a leaky ReLU is 1 or the slope: nothing depends on how large x is": lambda x, slope, rev: (
+            leaky(x, slope, rev)[0],
+            leaky(x, slope, rev)[0].abs().log().sum(1),
+        ),
     },
 )
-"""`stretch(x_or_z, s, rev)`: z = s x (N, D), or its inverse, and the log-determinants (N,) in that direction."""
+"""`leaky_relu(x_or_z, slope, rev)`: a leaky ReLU (N, D) or its inverse, and the log-determinants (N,) there."""
