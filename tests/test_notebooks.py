@@ -17,11 +17,8 @@ STEMS = {path.stem.partition("_")[2]: path for path in NOTEBOOKS}
 FIRST_EDITION = {
     "coupling",
     "start_here",
-    "blur",
     "padim",
-    "random_projection",
     "kde",
-    "patchcore",
     "permutation",
     "householder",
     "global_affine",

@@ -48,13 +48,6 @@ ALL = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
     ("stem", "sentence", "models", "names"),
     [
         ("05_padim", "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f}", ["PaDiM"], ALL),
-        (
-            "10_patchcore",
-            "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f} with 1 % of the patches, "
-            "and {:.3f}, {:.3f} and {:.3f} with 10 %",
-            ["PatchCore 1 %", "PatchCore 10 %"],
-            ALL,
-        ),
         ("19_fastflow", "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f}", ["FastFlow"], ALL),
     ],
 )

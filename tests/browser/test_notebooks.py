@@ -63,6 +63,7 @@ def test_each_dropdown_changes_its_picture_and_each_box_to_tick_works(notebook):
 
 def test_copy_as_code_shows_and_copies_the_call(notebook):
     for box in notebook.boxes:
+        notebook.look_at(box)  # what is far outside of the window has no text
         code = box.query_selector(".oddlab-code").inner_text()
         box.query_selector("button:text-is('Copy as code')").click()
         assert code.endswith(")")

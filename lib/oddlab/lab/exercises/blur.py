@@ -20,9 +20,9 @@ def blurred(x: np.ndarray, w: np.ndarray, axes: tuple[int, ...] = (0, 1)) -> np.
     return x[margin:-margin, margin:-margin]
 
 
-def variance_left(sigma: float) -> float:
-    """Of noise of variance 1 after a Gaussian blur."""
-    return gaussian_kernel(2 * int(6 * sigma) + 1, sigma).square().sum().item() ** 2
+def squares(sigma: float) -> float:
+    """The sum of the squared weights of a Gaussian kernel along one axis."""
+    return gaussian_kernel(2 * int(6 * sigma) + 1, sigma).square().sum().item()
 
 
 separable = Exercise(
@@ -40,12 +40,18 @@ separable = Exercise(
 """`separable(x, w)`: an image x (H, W) blurred by the odd kernel w along rows and columns, where it fits whole."""
 
 noise_left = Exercise(
-    lambda sigma: variance_left(sigma) ** 0.5,
-    cases=[(1.5,), (4.0,), (9.0,)],
+    lambda sigma_y, sigma_x: (squares(sigma_y) * squares(sigma_x)) ** 0.5,
+    cases=[(1.5, 4.0), (9.0, 2.0)],
     mistakes={
-        "that is the variance: take its square root": variance_left,
-        "that is for a blur along one axis: there are two": lambda sigma: variance_left(sigma) ** 0.25,
+        "that is the variance: take its square root": lambda sigma_y, sigma_x: squares(sigma_y) * squares(sigma_x),
+        "that is for a blur along the columns only: there are two axes": lambda sigma_y, sigma_x: (
+            squares(sigma_y) ** 0.5
+        ),
+        "that is for a blur along the rows only: there are two axes": lambda sigma_y, sigma_x: squares(sigma_x) ** 0.5,
+        "that is for the mean of the two sigmas: the variances along the axes multiply": lambda sigma_y, sigma_x: (
+            squares((sigma_y + sigma_x) / 2)
+        ),
     },
     rtol=0.02,
 )
-"""`noise_left(sigma)`: the standard deviation that noise of standard deviation 1 has after the blur."""
+"""`noise_left(sigma_y, sigma_x)`: the standard deviation that noise of standard deviation 1 has after the blur."""

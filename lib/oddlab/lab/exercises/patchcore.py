@@ -5,55 +5,98 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.spatial.distance import cdist
-from scipy.special import softmax
+import torch
 
 from oddlab.lab.exercises.exercise import Exercise
 
-PATCHES = np.random.default_rng(0).standard_normal((30, 4))
-BANK = np.random.default_rng(1).standard_normal((12, 4)) + 0.5
+rng = np.random.default_rng(0)
+CROWD = rng.standard_normal((6, 3)) / 5
+MEMORY = np.concatenate([CROWD, rng.standard_normal((8, 3)) + 2])
+ROWS = torch.tensor([7, 0, 3, 19, 5, 1, 18])
 
-
-def by(measure: Callable[[np.ndarray], float]) -> Callable:
-    """A score that is made of the distances (P, K) between the patches and the rows of the bank."""
-    return lambda patches, bank: measure(cdist(patches, bank))
-
-
-def overflowing(away: np.ndarray) -> float:
-    return 1 - np.exp(away[0]) / np.exp(away).sum()
-
-
-def others_only(away: np.ndarray) -> float:
-    return 1 - 1 / np.exp(away[1:] - away[0]).sum()
-
-
-score = Exercise(
-    by(lambda away: away.min(axis=1).max()),
-    cases=[(PATCHES, BANK), (BANK, PATCHES[:7])],
+rows_per_image = Exercise(
+    lambda rows, places, n_images: torch.bincount(rows // places, minlength=n_images),
+    cases=[(ROWS, 4, 6), (ROWS, 8, 3), (ROWS[:4], 5, 4)],
     mistakes={
-        "a small defect drowns in the mean over patches: take the largest": by(lambda away: away.min(axis=1).mean()),
-        "that is the squared distance: take its root": by(lambda away: away.min(axis=1).max() ** 2),
-        "the mean of the bank is no patch that was ever seen: measure from the nearest row": lambda patches, bank: (
-            cdist(patches, bank.mean(axis=0, keepdims=True)).max()
+        "those are the images that the rows come from: count how often each of them occurs": (
+            lambda rows, places, n_images: rows // places
         ),
-        "you measure from the row that is farthest: take the nearest row of each patch first": by(np.max),
-        "that is the least anomalous patch: take the largest over the patches": by(np.min),
-        "you look for the nearest patch of each row: swap the axes": by(lambda away: away.min(axis=0).max()),
-        "those are the scores of the patches: take the largest": by(lambda away: away.min(axis=1)),
+        "that counts rows for each place: the remainder is the place, the quotient is the image": (
+            lambda rows, places, n_images: torch.bincount(rows % places, minlength=n_images)
+        ),
+        "images that no row comes from are missing at the end: the answer has n_images numbers": (
+            lambda rows, places, n_images: torch.bincount(rows // places)
+        ),
+        "you divide by the number of images: an image has `places` patches": (
+            lambda rows, places, n_images: torch.bincount(rows // n_images, minlength=n_images)
+        ),
+        "those are shares of the memory: return counts": (
+            lambda rows, places, n_images: torch.bincount(rows // places, minlength=n_images) / len(rows)
+        ),
     },
 )
-"""`score(patches, bank)`: the largest distance of a patch (P, D) to the nearest row of the bank (K, D)."""
+"""`rows_per_image(rows, places, n_images)`: how many of the memory's rows come from each training image."""
 
-factor = Exercise(
-    lambda away: 1 - softmax(away)[0],
-    cases=[(np.array([1.0, 1.2, 1.5, 3.0]),), (np.array([2.0, 2.0]),), (np.array([1000.0, 1001.0, 1000.5]),)],
+
+def distances(patch: np.ndarray, memory: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(memory - patch, axis=1)
+
+
+def weight(away: np.ndarray, around: np.ndarray) -> float:
+    return 1 - 1 / np.exp(away[around] - away.min()).sum()
+
+
+def around_the_nearest(patch: np.ndarray, memory: np.ndarray, b: int) -> np.ndarray:
+    nearest = distances(patch, memory).argmin()
+    return distances(memory[nearest], memory).argsort()[:b]
+
+
+def score_with(rows: Callable[[np.ndarray, np.ndarray, int], np.ndarray]) -> Callable:
+    """The score whose factor is made of the rows that `rows(patch, memory, b)` names."""
+
+    def score(patch: np.ndarray, memory: np.ndarray, b: int) -> float:
+        away = distances(patch, memory)
+        return away.min() * weight(away, rows(patch, memory, b))
+
+    return score
+
+
+def overflowing(patch: np.ndarray, memory: np.ndarray, b: int) -> float:
+    away = distances(patch, memory)
+    powers = np.exp(away[around_the_nearest(patch, memory, b)])
+    return away.min() * (1 - np.exp(away.min()) / powers.sum())
+
+
+def without_score(patch: np.ndarray, memory: np.ndarray, b: int) -> float:
+    return weight(distances(patch, memory), around_the_nearest(patch, memory, b))
+
+
+def crowd_is_higher(patch: np.ndarray, memory: np.ndarray, b: int) -> float:
+    away = distances(patch, memory)
+    return away.min() * (1 - weight(away, around_the_nearest(patch, memory, b)))
+
+
+weighted_score = Exercise(
+    score_with(around_the_nearest),
+    cases=[
+        (np.array([0.5, 0.6, 0.5]), MEMORY, 4),
+        (np.array([3.0, 1.0, 2.0]), MEMORY, 5),
+        (np.array([900.0, 900.0, 900.0]), MEMORY, 3),
+    ],
     mistakes={
-        "e to the 1,000 is infinite: subtract the largest distance first": overflowing,
-        "the 1 - is missing: a patch in a crowd would get the higher score": lambda away: softmax(away)[0],
-        "there is no minus in the exponents: take e to the distances": lambda away: 1 - softmax(-away)[0],
-        "the nearest row is one of the b rows: it belongs in the sum": others_only,
-        "you divide the distances themselves: take e to their power first": lambda away: 1 - away[0] / away.sum(),
-        "the factor is one number, that of the first row": lambda away: 1 - softmax(away),
+        "e to the power of 1,000 is infinite: use the second form of the factor": overflowing,
+        "those are the rows nearest to the patch: take the rows nearest to its nearest row": score_with(
+            lambda patch, memory, b: distances(patch, memory).argsort()[:b]
+        ),
+        "the nearest row is one of the b rows, and you left it out": score_with(
+            lambda patch, memory, b: distances(memory[distances(patch, memory).argmin()], memory).argsort()[1 : b + 1]
+        ),
+        "that is the factor alone: multiply it by the distance to the nearest row": without_score,
+        "the 1 - is missing: a patch beside a crowd would get the higher score": crowd_is_higher,
+        "that is the distance without the factor": lambda patch, memory, b: distances(patch, memory).min(),
+        "you took all rows: only the b rows nearest to the nearest one count": score_with(
+            lambda patch, memory, b: np.arange(len(memory))
+        ),
     },
 )
-"""`factor(away)`: 1 - e^away[0] / sum of e^away, for distances (b,) of which the first is to the nearest row."""
+"""`weighted_score(patch, memory, b)`: the distance of a patch (D,) to the nearest row of (K, D), times the factor."""
