@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -10,72 +11,97 @@ from torch import Tensor
 from oddlab.lab.exercises.exercise import Exercise
 
 _generator = torch.Generator().manual_seed(0)
-Y, A = torch.randn(4, 3, generator=_generator), 10 * torch.randn(4, 6, generator=_generator)
+X = torch.randn(4, 5, generator=_generator)
+W, V = torch.randn(5, 5, generator=_generator), torch.randn(5, 5, generator=_generator)
+MASK = torch.tensor([1.0, 0.0, 1.0, 0.0, 0.0])
 
 
-def scale_and_shift(a: Tensor, factor: float = 0.1) -> tuple[Tensor, Tensor]:
-    """s and t, the halves of what the subnet returns."""
-    s, t = (factor * a).chunk(2, 1)
-    return s, t
+def conditioner(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-scales and shifts, such as a network may predict."""
+    return torch.tanh(x @ W + 0.3), torch.relu(x @ V) + 0.5
 
 
-def undone(y: Tensor, a: Tensor, alpha: float, factor: float = 0.1) -> Tensor:
-    s, t = scale_and_shift(a, factor)
-    return (y - t) * torch.exp(-alpha * torch.tanh(s))
+def coupled(
+    x: Tensor, mask: Tensor, conditioner: Callable, rev: bool, *, seen: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The right answer; `seen` is what the conditioner is asked about instead of the coordinates that pass."""
+    log_scale, shift = conditioner(mask * x if seen is None else seen)
+    moved = (x - shift) * torch.exp(-log_scale) if rev else x * torch.exp(log_scale) + shift
+    log_det = ((1 - mask) * log_scale).sum(1)
+    return mask * x + (1 - mask) * moved, -log_det if rev else log_det
 
 
-def with_clamp(clamp):  # of s and alpha
-    def undo(y: Tensor, a: Tensor, alpha: float) -> Tensor:
-        s, t = scale_and_shift(a)
-        return (y - t) * torch.exp(-clamp(s, alpha))
-
-    return undo
+def with_everything_moved(x: Tensor, mask: Tensor, conditioner: Callable, rev: bool) -> tuple[Tensor, Tensor]:
+    y, log_det = coupled(x, 0 * mask, conditioner, rev, seen=mask * x)
+    return y, log_det
 
 
-def forwards(y: Tensor, a: Tensor, alpha: float) -> Tensor:
-    s, t = scale_and_shift(a)
-    return y * torch.exp(alpha * torch.tanh(s)) + t
+def with_every_log_scale(x: Tensor, mask: Tensor, conditioner: Callable, rev: bool) -> tuple[Tensor, Tensor]:
+    return coupled(x, mask, conditioner, rev)[0], with_everything_moved(x, mask, conditioner, rev)[1]
 
 
-def scaled_first(y: Tensor, a: Tensor, alpha: float) -> Tensor:
-    s, t = scale_and_shift(a)
-    return y * torch.exp(-alpha * torch.tanh(s)) - t
+def scaled_first(x: Tensor, mask: Tensor, conditioner: Callable, rev: bool) -> tuple[Tensor, Tensor]:
+    y, log_det = coupled(x, mask, conditioner, rev)
+    log_scale, shift = conditioner(mask * x)
+    return mask * x + (1 - mask) * (x * torch.exp(-log_scale) - shift) if rev else y, log_det
 
 
-undo = Exercise(
-    undone,
-    cases=[(Y, A, 1.5)],
+masked = Exercise(
+    coupled,
+    cases=[(X, MASK, conditioner, False), (X, MASK, conditioner, True), (X, 1 - MASK, conditioner, True)],
     mistakes={
-        "that is the way forwards": forwards,
-        "t was added last, so it must be taken off first": scaled_first,
-        "the scale must be undone: divide by it": with_clamp(lambda s, alpha: -alpha * torch.tanh(s)),
-        "what the subnet returns is multiplied by 0.1 first": lambda y, a, alpha: undone(y, a, alpha, factor=1.0),
-        "s is not clamped: the exponent is alpha tanh(s)": with_clamp(lambda s, alpha: s),
-        "that is the clamp of FrEIA's development version, not alpha tanh(s)": with_clamp(
-            lambda s, alpha: alpha * torch.tanh(s / alpha)
+        "the conditioner may see only the coordinates that pass: give it mask * x": (
+            lambda x, mask, conditioner, rev: coupled(x, mask, conditioner, rev, seen=x)
         ),
-        "the first half of a is s, the second is t": lambda y, a, alpha: undone(y, a.roll(3, dims=1), alpha),
+        "the coordinates where the mask is 1 have to pass unchanged": with_everything_moved,
+        "only the transformed coordinates change a volume: leave the others out of the log-determinant": (
+            with_every_log_scale
+        ),
+        "where the mask is 1 a coordinate passes, and where it is 0 it is transformed": (
+            lambda x, mask, conditioner, rev: coupled(x, 1 - mask, conditioner, rev)
+        ),
+        "the coordinates that pass are missing from the output": lambda x, mask, conditioner, rev: (
+            (1 - mask) * coupled(x, mask, conditioner, rev)[0],
+            coupled(x, mask, conditioner, rev)[1],
+        ),
+        "`rev` changes nothing: take the shift off, divide by the scale, and give J the other sign": (
+            lambda x, mask, conditioner, rev: coupled(x, mask, conditioner, False)
+        ),
+        "with `rev` the log-determinant has the other sign": lambda x, mask, conditioner, rev: (
+            coupled(x, mask, conditioner, rev)[0],
+            coupled(x, mask, conditioner, False)[1],
+        ),
+        "with `rev` the shift was added last, so it must be taken off first": scaled_first,
+        "it should return two things: the outputs and the log-determinants": lambda x, mask, conditioner, rev: coupled(
+            x, mask, conditioner, rev
+        )[0],
     },
-    rtol=1e-3,
-    atol=1e-4,
 )
-"""`undo(y, a, alpha)`: the x (N, C) that an affine coupling by the subnet's output a (N, 2 C) made y of."""
+"""`masked(x, mask, conditioner, rev)`: a coupling whose halves are told apart by a mask, and its log-determinants."""
 
 largest_alpha = Exercise(
-    lambda error, step: math.log(error / step),
-    cases=[(1e-3, 6e-8), (0.5, 6e-8), (1e-6, 1e-16)],
+    lambda error, step, depth: math.log(error / step) / depth,
+    cases=[(1e-3, 6e-8, 1), (0.5, 6e-8, 4), (1e-6, 1e-16, 8)],
     mistakes={
-        "that is how many times larger the error may get: alpha is its logarithm": lambda error, step: error / step,
-        "the factor is e to the alpha, so the logarithm is not the one to base 10": lambda error, step: math.log10(
+        "that is how many times larger the error may get: alpha follows from its logarithm": (
+            lambda error, step, depth: error / step
+        ),
+        "that is for a single coupling: the factors of all of them are multiplied": lambda error, step, depth: math.log(
             error / step
         ),
-        "the factor is e to the alpha, so the logarithm is not the one to base 2": lambda error, step: math.log2(
-            error / step
+        "a chain divides what one coupling may have by its depth, it does not multiply it": (
+            lambda error, step, depth: math.log(error / step) * depth
         ),
-        "alpha is positive: divide the error by the step, not the other way round": lambda error, step: math.log(
-            step / error
+        "the factor is e to the alpha, so the logarithm is not the one to base 10": (
+            lambda error, step, depth: math.log10(error / step) / depth
+        ),
+        "the factor is e to the alpha, so the logarithm is not the one to base 2": (
+            lambda error, step, depth: math.log2(error / step) / depth
+        ),
+        "alpha is positive: divide the error by the step, not the other way round": (
+            lambda error, step, depth: math.log(step / error) / depth
         ),
     },
     rtol=1e-3,
 )
-"""`largest_alpha(error, step)`: the alpha at which a coupling enlarges rounding errors of `step` to `error`."""
+"""`largest_alpha(error, step, depth)`: the clamp at which a chain can enlarge errors of `step` to `error`."""
