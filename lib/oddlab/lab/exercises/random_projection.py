@@ -40,11 +40,11 @@ sums_for = Exercise(
     lambda n, eps, failure: math.ceil(enough(n, eps, failure)),
     cases=[(1000, 0.5, 0.01), (20_000, 0.9, 0.05), (300, 0.3, 0.001)],
     mistakes={
-        "that is the formula's k, which promises a chance of 1/n only": lambda n, eps, failure: (
-            math.ceil(4 * math.log(n) / exponent(eps))
+        "that is the formula's k, which promises a chance of 1/n only": lambda n, eps, failure: math.ceil(
+            4 * math.log(n) / exponent(eps)
         ),
-        "one pair is kept with that chance: the union bound adds up all n (n - 1) / 2 of them": lambda n, eps, failure: (
-            math.ceil(2 * math.log(2 / failure) / exponent(eps))
+        "one pair is kept with that chance: add up those of all n (n - 1) / 2 pairs": lambda n, eps, failure: math.ceil(
+            2 * math.log(2 / failure) / exponent(eps)
         ),
         "a pair may fail on two sides, too long and too short: the factor 2 is missing": lambda n, eps, failure: (
             math.ceil(2 * math.log(n * (n - 1) / 2 / failure) / exponent(eps))
@@ -64,8 +64,8 @@ hashed = Exercise(
     into_buckets,
     cases=[some_points(4, 30, 5, seed=0), some_points(3, 50, 8, seed=1)],
     mistakes={
-        "the signs are missing: without them the products do not cancel": lambda x, bucket, sign, k: (
-            into_buckets(x, bucket, torch.ones_like(sign), k)
+        "the signs are missing: without them the products do not cancel": lambda x, bucket, sign, k: into_buckets(
+            x, bucket, torch.ones_like(sign), k
         ),
         "each sum has only the last of its features: add them up (`y[:, bucket] += ...` does not)": only_the_last,
         "no scaling is needed: each feature takes part once, with weight 1": lambda x, bucket, sign, k: (
