@@ -47,7 +47,6 @@ ALL = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
 @pytest.mark.parametrize(
     ("stem", "sentence", "models", "names"),
     [
-        ("05_padim", "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f}", ["PaDiM"], ALL),
         ("19_fastflow", "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f}", ["FastFlow"], ALL),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-START, RUN, REDRAW = 90, 300, 20
+START, RUN, REDRAW = 300, 900, 60
 """Seconds for the page and its kernel, for all cells, and for a picture to change once something was touched."""
 
 # Cells far outside the window are not rendered, so it is as tall as a notebook; its width is that of a small laptop.
