@@ -17,6 +17,7 @@ SLOW = {
     "test_pretended_device.py",
     "test_promises.py",
     "test_runner.py",
+    "test_sweeping.py",
     "test_several_processes.py",
 }
 """Files that start kernels, processes, compilers or trainings."""

@@ -52,7 +52,7 @@ def name_of(parameters: Mapping[str, Any]) -> str:
     """The name of a run's folder, by its parameters; what a file system may not like is left out, and a mark is added.
 
     >>> name_of({"sampling_ratio": 0.01, "seed": 0}), name_of({"data_root": "/data/a b"})
-    ('sampling_ratio=0.01,seed=0', 'data_root=data-a-b_1a2c3b0c')
+    ('sampling_ratio=0.01,seed=0', 'data_root=data-a-b_8322ee4e')
     """
     text = ",".join(f"{name}={value}" for name, value in parameters.items()) or "defaults"
     plain = re.sub(r"=-", "=", re.sub(r"[^\w.=,+-]+", "-", text))[:120]
