@@ -18,7 +18,9 @@ def squares(x: Tensor, ridge: float, *, own: bool = False, own_mean: bool = Fals
         delta = (others - others.mean(dim=0)).permute(2, 1, 0)
         covariance = delta @ delta.mT / (len(x) - divisor) + ridge * torch.eye(x.shape[1], dtype=x.dtype)
         off = (x[i] - (x if own_mean else others).mean(dim=0)).T.unsqueeze(-1)
-        found.append((off.mT @ torch.linalg.solve(covariance, off)).flatten())
+        # Half way through the Cholesky factor is enough: |L^-1 off|^2 = off^T covariance^-1 off.
+        whitened = torch.linalg.solve_triangular(torch.linalg.cholesky(covariance), off, upper=False)
+        found.append(whitened.square().sum(dim=1).flatten())
     return torch.stack(found)
 
 
