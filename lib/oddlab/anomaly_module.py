@@ -41,12 +41,10 @@ class AnomalyModule(DynamicBufferModule, pl.LightningModule):
     Code written for anomalib's module, which sets `self.model` and writes `validation_step`, works too. Lightning 2
     refuses modules with `validation_epoch_end` and `test_epoch_end` and calls no `validation_step_end`:
 
-    | until Lightning 1.9 | here |
-    |---|---|
-    | `validation_step_end(outputs)` | the same, called by `on_validation_batch_end` |
-    | `validation_epoch_end(outputs)` | `on_validation_epoch_end()` |
-    | `test_step_end(outputs)` | the same, called by `on_test_batch_end` |
-    | `test_epoch_end(outputs)` | `on_test_epoch_end()` |
+    - `validation_step_end(outputs)` and `test_step_end(outputs)` stay as they are: `on_validation_batch_end` and
+      `on_test_batch_end` call them;
+    - `validation_epoch_end(outputs)` becomes `on_validation_epoch_end()`;
+    - `test_epoch_end(outputs)` becomes `on_test_epoch_end()`.
 
     Source: the interface is anomalib's `AnomalyModule`.
 

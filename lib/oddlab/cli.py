@@ -148,6 +148,33 @@ def sweep(
 
 
 @main.command()
+@click.option("--out", default="site", show_default=True, type=click.Path(path_type=Path), help="Folder for the site.")
+def site(out: Path) -> None:
+    """Build the course as static pages, whose sliders move without a kernel.
+
+    Lessons whose code changed since the last time run first. The exit code is 0 if the site is there, 1 if a lesson
+    failed, a page is wrong or a link leads nowhere, 2 if something was refused before anything ran.
+    """
+    from oddlab.lab import progress
+    from oddlab.lab.parameters import Refused
+    from oddlab.site.building import SiteError, build
+
+    logging.getLogger("papermill").setLevel(logging.CRITICAL + 1)
+    try:
+        with progress.shown() as show:
+            page, outer = build(out, on_progress=show)
+    except Refused as error:
+        raise click.UsageError(str(error)) from None
+    except SiteError as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted. Lessons that have run are kept; go on with: oddlab site --out {out}", err=True)
+        sys.exit(130)
+    click.echo("Addresses outside, which were not tried:\n" + "\n".join(f"  {address}" for address in outer))
+    click.echo(f"The site is there: {page}")
+
+
+@main.command()
 def doctor() -> None:
     """Say what this machine has and what is missing."""
     from oddlab.doctor import examine, show

@@ -18,9 +18,9 @@ class DynamicBufferModule(ABC, nn.Module):
     into an object that was made without one. Here every persistent buffer takes the shape and the dtype of the stored
     tensor, on the device where the module is:
 
-    .. math:: b \leftarrow \mathrm{stored}, \qquad \mathrm{shape}(b), \mathrm{dtype}(b) := \mathrm{shape},
-    \mathrm{dtype}
-              \text{ of the stored tensor}
+    .. math::
+        b \leftarrow \mathrm{stored}, \qquad
+        \mathrm{shape}(b), \mathrm{dtype}(b) := \mathrm{shape}, \mathrm{dtype} \text{ of the stored tensor}
 
     What is promised beyond that:
 

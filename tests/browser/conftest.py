@@ -22,6 +22,7 @@ START_TIMEOUT = 90
 
 def pytest_addoption(parser):
     parser.addoption("--redraws", metavar="FILE", help="write the seconds of every redraw, by notebook, to FILE (json)")
+    parser.addoption("--site", metavar="DIR", help="try the site that `oddlab site --out DIR` built, not a small one")
 
 
 @pytest.fixture(scope="session")

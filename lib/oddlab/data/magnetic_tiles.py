@@ -24,7 +24,7 @@ def read_magnetic_tiles(
     """Training and test images of the magnetic tile set (Huang et al. 2020).
 
     `root` is what `oddlab data get tiles` has written, or the set in its own layout: MT_Free, MT_Blowhole, MT_Break,
-    MT_Crack, MT_Fray and MT_Uneven, each with Imgs/*.jpg and the mask of each image as a png of the same stem.
+    MT_Crack, MT_Fray and MT_Uneven, each with the JPEG files in Imgs and the mask of each as a PNG of the same stem.
     `train_share` of the good ones, drawn by `random_state`, is to train; the rest and all defects are to test.
 
     With `published_split` the training images are the 761 on which DifferNet (Rudolph et al. 2021) and later papers

@@ -18,6 +18,7 @@ from PIL import Image
 from oddlab.lab.controls import check_controls, extremes, label, make_control, value_of
 from oddlab.lab.figures import check_figure, encoded
 from oddlab.lab.layout import KeptLayout
+from oddlab.lab.stills import stills, stills_wanted
 
 CONTINUOUS, ON_RELEASE = 0.15, 2.0
 """Seconds of a draw up to which the figure follows a slider, and up to which it is drawn when the slider is let go."""
@@ -151,6 +152,8 @@ class Explorer:
             raise
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        if stills_wanted():
+            return {"text/html": self._stills(), "text/plain": repr(self)}, {}
         data = {**self.box._repr_mimebundle_(**kwargs), "text/plain": repr(self)}
         (shown,) = self.picture.outputs
         if shown["output_type"] == "error":
@@ -160,6 +163,15 @@ class Explorer:
         file, name = encoded(image.convert("RGB"))
         alt = f"The figure at the settings {self.code}"
         return {**data, f"image/{name}": b64encode(file).decode()}, {f"image/{name}": {"alt": alt}}
+
+    def _stills(self) -> str:
+        layout = KeptLayout()
+        return stills(
+            lambda values: layout.png(draw_once(self.draw, values)),
+            lambda values: as_code(self.draw, values),
+            self.controls,
+            self._start,
+        )
 
     def __repr__(self) -> str:
         return f"explore({self.draw.__name__}): run this cell to use the controls"

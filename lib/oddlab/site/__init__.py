@@ -1,0 +1,1 @@
+"""The course as a site of static pages, whose sliders move without a kernel."""
