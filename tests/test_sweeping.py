@@ -237,6 +237,31 @@ def test_a_run_that_cannot_be_stored_is_absent_and_says_so(tmp_path, monkeypatch
     assert not (tmp_path / "seed=0").exists() and not list((tmp_path / ".unfinished").iterdir())
 
 
+def test_a_full_disk_is_said_and_the_sweep_goes_on_once_there_is_room(tmp_path, monkeypatch):
+    path = write_notebook(tmp_path, RECORD)
+    write = os.replace
+
+    def full(source, target):
+        if Path(target).name == "table.csv":
+            raise OSError(28, "No space left on device")
+        write(source, target)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "replace", full)
+        said = CliRunner().invoke(main, ["sweep", str(path), "-p", "seed=0,1", "--out", str(tmp_path / "out")])
+    assert said.exit_code == 1
+    assert "No space left on device: 2 of 2 runs are in" in said.output and "--resume" in said.output
+    assert not (tmp_path / "out/table.csv").exists() and not list((tmp_path / "out").glob(".*.new"))
+    assert list(sweep(path, {"seed": [0, 1]}, out=tmp_path / "out", resume=True)["score"]) == [10, 11]
+
+
+def test_an_error_outside_of_the_notebook_is_a_failed_row():
+    result = Result("a", "a.ipynb", status="running")
+    cluster._fill(result, Result("a", "a.ipynb", errors=()))  # as a worker's message is read
+    result.add_error(None, "KilledWorker", "died four times")
+    assert result.errors == [{"cell": None, "ename": "KilledWorker", "evalue": "died four times"}]
+
+
 def test_names_of_runs_are_names_of_folders():
     assert name_of({"a": 0.5, "b": "x"}) == "a=0.5,b=x" and name_of({}) == "defaults"
     odd = [name_of({"root": value}) for value in ("/a/b", "a/b", "../a", "a" * 300, "a" * 301, "CON: |?*")]

@@ -106,12 +106,13 @@ def sweep(
     """Run NOTEBOOK with every combination of the values of its parameters.
 
     Commas part values; one that holds a comma is quoted: -p 'category="a, b",c'. Every run gets a folder in --out, and
-    all of them a table.csv and an index page. The exit code is 0 if all runs are ok, 1 if one failed or the scheduler
-    went away, 2 if something was refused before any ran, 130 if they were interrupted.
+    all of them a table.csv and an index page. The exit code is 0 if all runs are ok, 1 if one failed, the scheduler
+    went away or the disk is full, 2 if something was refused before any ran, 130 if they were interrupted.
     """
     from oddlab.lab import progress, sweeping
     from oddlab.lab.cluster import SchedulerGone
     from oddlab.lab.parameters import Refused, split_assignments
+    from oddlab.lab.sweeping import NotStored
 
     if resume and out is None:
         raise click.UsageError("--resume: expected --out with the folder to go on with, got none")
@@ -137,7 +138,7 @@ def sweep(
         raise click.UsageError(
             f"{error}; --yes begins them all" if "unless more" in str(error) else str(error)
         ) from None
-    except SchedulerGone as error:
+    except (SchedulerGone, NotStored) as error:
         _say_how_to_go_on(f"{error}.", ["sweep", notebook], assignments, chosen, out)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -161,6 +161,7 @@ def run_many(
 def _fill(result: Result, told: Result) -> None:
     for field in dataclasses.fields(Result):
         setattr(result, field.name, getattr(told, field.name))
+    result.errors = list(result.errors)  # a tuple after its way over the network
 
 
 def _on_worker(job: Job, result: Result, inject: dict[str, Any], out: str, timeout: int) -> Result:

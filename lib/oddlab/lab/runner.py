@@ -227,7 +227,11 @@ def run_notebook(
         on_progress(result)
         _execute(result, inject, source, unfinished, timeout, on_progress)
         if unfinished.exists():
-            _collect(result, unfinished)
+            try:
+                _collect(result, unfinished)
+            except Refused as error:  # half of a file, on a full disk
+                unfinished.unlink()
+                raise OSError(str(error)) from None
             name = f"{result.name}.failed.ipynb" if result.errors else f"{result.name}.ipynb"
             os.replace(unfinished, out / name)
             result.output = name
@@ -332,9 +336,14 @@ def write_summary(out: Path, results: Sequence[Result], about: Mapping[str, Any]
 
 
 def write_whole(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all."""
     unfinished = path.with_name(f".{path.name}.new")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)  # half of a file on a full disk
+        raise
 
 
 def _output(out: Path, result: Result) -> bool:

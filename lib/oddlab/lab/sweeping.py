@@ -12,8 +12,10 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from oddlab.lab.parameters import Refused, from_here
 from oddlab.lab.result import Result
@@ -26,6 +28,10 @@ LIMIT = 100
 """Runs that are begun without being asked for."""
 
 UNFINISHED = ".unfinished"
+
+
+class NotStored(RuntimeError):
+    """What came of a sweep could not be written; the runs that ended before are whole in their folders."""
 
 
 def split_values(assignments: Mapping[str, str]) -> dict[str, list[str]]:
@@ -88,7 +94,8 @@ def sweep(
 
     The table has the swept parameters, `status`, the numbers that the notebook recorded, `seconds`, `MB` and `error`.
     `out` gets a folder for each run, which is there only when the run has ended, `table.csv` and `index.html`. Raises
-    `Refused` before anything runs for what cannot be run, and :class:`oddlab.lab.cluster.SchedulerGone`.
+    `Refused` before anything runs for what cannot be run, :class:`oddlab.lab.cluster.SchedulerGone`, and
+    :class:`NotStored` if the table cannot be written, as on a full disk.
     """
     if out is None:
         with tempfile.TemporaryDirectory(prefix="oddlab-sweep-") as folder:
@@ -127,7 +134,11 @@ def sweep(
             _run(todo, results, names, out, jobs, scheduler, timeout, on_progress)
     finally:
         shutil.rmtree(out / UNFINISHED, ignore_errors=True)
-        write_results(out, names, results)
+        try:
+            write_results(out, names, results)
+        except OSError as error:
+            ended = sum(result.status == "ok" for result in results)
+            raise NotStored(f"{error}: {ended} of {len(results)} runs are in {out}, its table is not") from None
     return table_of(names, results)
 
 
@@ -149,7 +160,8 @@ def _run(
             on_progress(results)
 
         for _ in run_many(client, run_whole, todo, out.absolute(), timeout=timeout, on_progress=tell):
-            write_table(out, names, results)
+            with suppress(OSError):  # such as a full disk, which is said when all runs have ended
+                write_table(out, names, results)
 
 
 def plan_sweep(
@@ -183,13 +195,13 @@ def run_whole(
 ) -> Result:
     """Run one notebook of a sweep; its folder in `out` appears when it has ended, with what came of it beside it."""
     name, stem = result.name, Path(result.notebook).stem
-    (out / UNFINISHED).mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=out / UNFINISHED))
+    folder = out / UNFINISHED / f"{name}-{uuid4().hex}"
 
     def tell(inner: Result) -> None:
         on_progress(dataclasses.replace(inner, name=name))
 
     try:
+        folder.mkdir(parents=True)
         ended = run_notebook(dataclasses.replace(result, name=stem), inject, folder, timeout=timeout, on_progress=tell)
         output = f"{name}/{ended.output}" if ended.output else None
         ended = dataclasses.replace(ended, name=name, output=output)
