@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,11 +13,6 @@ X, V = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0), dtype=to
 U, T = compact_wy(V)
 
 
-def moved(x: Tensor, v: Tensor, factor: float | Tensor) -> Tensor:
-    """Each row of x less (x v) v times a factor."""
-    return x - factor * (x @ v)[:, None] * v
-
-
 def grown(U: Tensor, T: Tensor, u: Tensor, column: Tensor | None = None, diagonal: float = 2.0) -> Tensor:
     """The new T, or with another column and diagonal entry than the right ones."""
     larger = torch.nn.functional.pad(T, (0, 1, 0, 1))
@@ -25,17 +21,30 @@ def grown(U: Tensor, T: Tensor, u: Tensor, column: Tensor | None = None, diagona
     return larger
 
 
-mirror = Exercise(
-    lambda x, v: moved(x, v, 2 / (v @ v)),
-    cases=[(X, V[0]), (V[:, :3], 2 * X[0, :3])],
+A = torch.tensor([3.0, 0.0, 4.0, 0.0], dtype=torch.float64)
+B = torch.tensor([0.0, 5.0, 0.0, 0.0], dtype=torch.float64)
+
+
+def takes_there(v: np.ndarray, a: Tensor, b: Tensor) -> bool:
+    """Whether the reflection at `v` takes `a` to `b`: any multiple of a - b does."""
+    v, a, b = (np.asarray(vector, dtype=float) for vector in (v, a, b))
+    length = v @ v
+    return bool(length > 0 and np.allclose(a - 2 * (v @ a) / length * v, b, rtol=1e-4, atol=1e-5))
+
+
+mirror_between = Exercise(
+    lambda a, b: a - b,
+    cases=[(A, B), (X[0], X[0].flip(0)), (A[:3], torch.tensor([0.0, -3.0, -4.0], dtype=torch.float64))],
     mistakes={
-        "that puts the points on the mirror: go as far again behind it": lambda x, v: moved(x, v, 1 / (v @ v)),
-        "that takes v to be of length 1: divide by v @ v": lambda x, v: moved(x, v, 2),
-        "there are two of v, so divide by v @ v and not by its root": lambda x, v: moved(x, v, 2 / v.norm()),
-        "that is the negative: what lies in the mirror should stay": lambda x, v: -moved(x, v, 2 / (v @ v)),
+        "that vector lies in the mirror, and takes a to -b: v is at right angles to the mirror": lambda a, b: a + b,
+        "that is the middle of a and b, which lies in the mirror and takes a to -b": lambda a, b: (a + b) / 2,
+        "the mirror at right angles to a takes a to -a: b has to come in": lambda a, b: a,
+        "the mirror at right angles to b takes b to -b: a has to come in": lambda a, b: b,
+        "that is a matrix: the vector v is asked for": lambda a, b: torch.outer(a - b, a - b),
     },
+    accept=takes_there,
 )
-"""`mirror(x, v)`: each row of x (N, C) reflected at v (C,), a vector of any length."""
+"""`mirror_between(a, b)`: a vector v (D,) whose reflection takes `a` to `b`, which is as long; of any length."""
 
 grow = Exercise(
     grown,
