@@ -41,20 +41,22 @@ def test_the_figures_are_those_that_the_benchmarks_wrote(name):
     assert f"<!-- {name} -->\n{readme.tables()[name]}\n<!-- /{name} -->" in page
 
 
-ALL = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
-
-
-@pytest.mark.parametrize(
-    ("stem", "sentence", "models", "names"),
-    [
-        ("19_fastflow", "image AUROC {:.3f}, pixel AUROC {:.3f} and AUPRO {:.3f}", ["FastFlow"], ALL),
-    ],
-)
-def test_what_a_notebook_says_of_the_tiles_is_what_the_benchmark_wrote(stem, sentence, models, names):
-    measured = readme.stored("detection")["one CPU core"]
-    tiles = {row["model"]: row for row in measured["rows"] if row["data"].startswith("magnetic tiles")}
-    figures = [tiles[model][name] for model in models for name in names]
-    assert sentence.format(*figures) in (ROOT / f"notebooks/{stem}.ipynb").read_text()
+def test_what_the_lesson_on_fastflow_says_of_the_benchmark_is_so():
+    sentence = (
+        "ahead of PaDiM and PatchCore on poly solar cells and on the textures, level on mono, "
+        "and not ahead on the tiles, and it takes longest to fit"
+    )
+    assert sentence in (ROOT / "notebooks/19_fastflow.ipynb").read_text()
+    rows = readme.stored("detection")["one CPU core"]["rows"]
+    lead, fit = {}, {}
+    for data in {row["data"].partition(",")[0] for row in rows}:
+        of = {row["model"]: row for row in rows if row["data"].startswith(data)}
+        others = [of[name]["image_AUROC"] for name in of if name.startswith(("PaDiM", "PatchCore"))]
+        lead[data] = of["FastFlow"]["image_AUROC"] - max(others)
+        fit[data] = max(of, key=lambda name: of[name]["fit s"])
+    assert min(lead[data] for data in ("solar poly", "brick", "grass", "gravel")) > 0
+    assert abs(lead["solar mono"]) < 0.01 and lead["magnetic tiles"] < 0
+    assert list(fit.values()).count("FastFlow") >= 5
 
 
 def test_the_median_redraw_is_that_of_the_table():
