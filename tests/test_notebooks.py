@@ -15,8 +15,6 @@ SOLUTIONS = sorted((ROOT / "notebooks/solutions").glob("*.ipynb"))
 STEMS = {path.stem.partition("_")[2]: path for path in NOTEBOOKS}
 # Not written anew yet: they keep the headings and the briefness of the first edition.
 FIRST_EDITION = {
-    "global_affine",
-    "all_in_one_block",
     "fastflow",
     "sspcab",
     "dynamic_buffer",
