@@ -13,26 +13,10 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 SOLUTIONS = sorted((ROOT / "notebooks/solutions").glob("*.ipynb"))
 STEMS = {path.stem.partition("_")[2]: path for path in NOTEBOOKS}
-# Not written anew yet: they keep the headings and the briefness of the first edition.
-FIRST_EDITION = {
-    "fastflow",
-    "sspcab",
-    "dynamic_buffer",
-}
 SECTIONS = ["opening", "parameters", "predict", "idea", "mathematics", "by_hand", "library", "play", "photographs"]
 SECTIONS += ["limits", "exercises", "summary"]
 """The sections of a lesson. Headings say what they are about; a tag `section-<name>` on their cell says which it is."""
 WITHOUT_A_PART = {"start_here", "compare", "own_images", "robustness"}
-OLD_SECTIONS = ["Predict", "In symbols", "See it", "Play", "On real data", "Check yourself", "Recap"]
-OLD_PART_SECTIONS = [*OLD_SECTIONS[:2], "By hand, then the library", *OLD_SECTIONS[2:4], "Break it", *OLD_SECTIONS[4:]]
-
-
-def is_first_edition(path):
-    return path.stem.partition("_")[2] in FIRST_EDITION
-
-
-def is_capstone(path):
-    return path.stem.partition("_")[2] in ("start_here", "padim", "patchcore", "dfkde", "fastflow")
 
 
 def label(path):
@@ -77,15 +61,13 @@ def test_it_is_one_sitting(path, notebook):
     code = [[line for line in source.splitlines() if line.strip()] for source in sources(notebook, "code")]
     words = sum(len(source.split()) for source in sources(notebook, "markdown"))
     assert len(notebook.cells) <= 50
-    assert (600 if is_first_edition(path) else 1200) <= words <= 3000
+    assert 1200 <= words <= 3000
     assert max(map(len, code)) <= 25
     assert max(len(line) for lines in code for line in lines) <= 120
     assert path.stat().st_size <= 600_000
 
 
 def test_its_code_reads_well(path, notebook):
-    if is_first_edition(path):
-        return
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
@@ -100,8 +82,6 @@ def test_its_code_reads_well(path, notebook):
 
 
 def test_what_is_not_the_lesson_is_collapsed(path, notebook):
-    if is_first_edition(path):
-        return
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
@@ -138,21 +118,12 @@ def test_its_parameters_are_literals_and_only_they_are_in_their_cell(notebook):
 
 
 def test_it_has_the_sections_in_their_order(path, notebook):
-    if not is_first_edition(path):
-        tags = [tag for cell in notebook.cells for tag in cell.metadata.get("tags", []) if tag.startswith("section-")]
-        found = [tag.removeprefix("section-") for tag in tags]
-        skipped = {"mathematics", "by_hand", "library"} if path.stem.partition("_")[2] in WITHOUT_A_PART else set()
-        assert [name for name in SECTIONS if name in found] == found
-        assert set(SECTIONS) - set(found) <= skipped
-        assert notebook.cells[0].source.startswith("# ") and "minutes" in notebook.cells[0].source
-        return
-    prose = "\n".join(sources(notebook, "markdown"))
-    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", prose, flags=re.DOTALL), flags=re.MULTILINE)
-    wanted = OLD_SECTIONS if is_capstone(path) else OLD_PART_SECTIONS
-    found = [next((i for i, h in enumerate(headings) if h.startswith(section)), None) for section in wanted]
-    assert None not in found, dict(zip(wanted, found))
-    assert found == sorted(found) or path.name.startswith("00")  # which lets one play first and explains then
-    assert prose.startswith("# ") and "minutes" in sources(notebook, "markdown")[0]
+    tags = [tag for cell in notebook.cells for tag in cell.metadata.get("tags", []) if tag.startswith("section-")]
+    found = [tag.removeprefix("section-") for tag in tags]
+    skipped = {"mathematics", "by_hand", "library"} if path.stem.partition("_")[2] in WITHOUT_A_PART else set()
+    assert [name for name in SECTIONS if name in found] == found
+    assert set(SECTIONS) - set(found) <= skipped
+    assert notebook.cells[0].source.startswith("# ") and "minutes" in notebook.cells[0].source
 
 
 @pytest.mark.parametrize("path", [*NOTEBOOKS, *SOLUTIONS], ids=label)

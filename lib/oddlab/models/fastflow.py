@@ -91,9 +91,10 @@ class FastFlow(AnomalyModule):
 
     Raises `ValueError` for images of another size and arguments out of range, `NotFittedError` before a fit.
 
-    Source: Yu et al., FastFlow (arXiv 2111.07677). There features are standardized over each image by a LayerNorm with
-    weights that train, which lets the loss fall for nothing, since its Jacobian is not counted; here they are whitened
-    by the good images, once. Noise against overfitting is as in Kim et al., SoftFlow (arXiv 2006.04604).
+    Source: Yu et al., FastFlow (arXiv 2111.07677). Unofficial implementations standardize features over each image by
+    a LayerNorm with weights that train, which lets the loss fall for nothing, since its Jacobian is not counted; here
+    they are whitened by the good images, once. Kim et al., SoftFlow (arXiv 2006.04604), add noise too, but tell the
+    flow how strong it is.
 
     Example:
         >>> model = FastFlow(image_size=64, flow_steps=2)

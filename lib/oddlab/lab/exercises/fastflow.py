@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -18,11 +17,6 @@ def random(*shape: int) -> Tensor:
     return torch.randn(shape, generator=_generator, dtype=torch.float64)
 
 
-def loss_with(half: float = 0.5, constant: float = 0.5 * math.log(2 * math.pi), sign: float = -1) -> Callable:
-    """An answer to `loss` with other factors of its terms; `sign` is that of log_det."""
-    return lambda z, log_det: half * z.square().mean() + constant + sign * log_det.mean() / z[0].numel()
-
-
 def heat_by(energy: Callable = lambda z: 0.5 * z.square().mean(1), factor: float = 1, **how: bool | str) -> Callable:
     """An answer to `heat` with another energy, or enlarged in another way."""
     how = {"mode": "bilinear", **how}
@@ -34,22 +28,54 @@ def heat_by(energy: Callable = lambda z: 0.5 * z.square().mean(1), factor: float
     return heat
 
 
-loss = Exercise(
-    loss_with(),
-    cases=[(random(5, 3, 4, 2), torch.tensor([8.5, 9.5, 6.5, 8.0, 9.0]))],
+def keep_when(ends: Callable[[list[float], int, int], bool]) -> Callable:
+    """An answer to `epoch_to_keep` that trains until `ends(losses, epoch, best)`."""
+
+    def epoch_to_keep(losses: list[float], patience: int) -> int:
+        best = 0
+        for epoch, value in enumerate(losses):
+            if value < losses[best]:
+                best = epoch
+            if ends(losses, epoch - patience, best):
+                break
+        return best
+
+    return epoch_to_keep
+
+
+def end_of_training(losses: list[float], patience: int) -> int:
+    """The epoch with which the training ends."""
+    best = 0
+    for epoch, value in enumerate(losses):
+        if value < losses[best]:
+            best = epoch
+        if epoch - best >= patience:
+            return epoch
+    return len(losses) - 1
+
+
+epoch_to_keep = Exercise(
+    keep_when(lambda losses, limit, best: best <= limit),
+    cases=[
+        ([5.0, 4.0, 3.0, 3.5, 3.2, 2.0, 1.5, 4.0], 2),
+        ([5.0, 4.0, 3.0, 3.1, 3.2, 2.9, 3.0, 3.1, 3.2, 2.0, 2.1, 2.2, 2.3, 2.4, 1.0], 3),
+        ([3.0, 2.0, 2.5, 1.0], 5),
+        ([4.0, 3.0, 3.0, 3.0, 2.0], 2),
+    ],
     mistakes={
-        "log_det is missing: a flow that shrinks everything to 0 would have the least loss": loss_with(sign=0),
-        "the sign of log_det is wrong: what stretches makes the likelihood larger": loss_with(sign=1),
-        "that is the log-likelihood, which is to be large: put a minus before it": lambda *case: -loss_with()(*case),
-        "the constant of the normal density, 0.5 log 2 pi for each dimension, is missing": loss_with(constant=0),
-        "the half before the squares is missing": loss_with(half=1),
-        "log_det is of all C H W dimensions: divide it by their number too": loss_with(sign=-24),
-        "that is of a whole map: divide it by the C H W dimensions": lambda *case: 24 * loss_with()(*case),
-        "that is of all maps: take the mean, over maps and dimensions": lambda *case: 5 * 24 * loss_with()(*case),
-        "that is in bits: take the natural logarithm": lambda *case: loss_with()(*case) / math.log(2),
+        "that is the epoch with which the training ends: keep the flow of the lowest loss before it": end_of_training,
+        "you look at losses of epochs that the training never reaches": lambda losses, patience: min(
+            range(len(losses)), key=losses.__getitem__
+        ),
+        "it ends as soon as the lowest loss is `patience` epochs old, and not one epoch later": keep_when(
+            lambda losses, limit, best: best < limit
+        ),
+        "it ends one epoch too early: the lowest loss must be `patience` epochs old": keep_when(
+            lambda losses, limit, best: best <= limit + 1
+        ),
     },
 )
-"""`loss(z, log_det)`: minus the mean log-likelihood per dimension, for z (N, C, H, W) and log_det (N,)."""
+"""`epoch_to_keep(losses, patience)`: the epoch of the lowest validation loss when the training has ended."""
 
 heat = Exercise(
     heat_by(),
