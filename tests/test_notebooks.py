@@ -2,6 +2,7 @@
 
 import ast
 import re
+import symtable
 from pathlib import Path
 
 import nbformat
@@ -124,6 +125,33 @@ def test_it_has_the_sections_in_their_order(path, notebook):
     assert [name for name in SECTIONS if name in found] == found
     assert set(SECTIONS) - set(found) <= skipped
     assert notebook.cells[0].source.startswith("# ") and "minutes" in notebook.cells[0].source
+
+
+def names_read(table):
+    """The global names that a function reads, functions within it included."""
+    names = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
+    return names.union(*map(names_read, table.get_children()))
+
+
+def test_no_later_cell_changes_what_a_figure_with_controls_draws(notebook):
+    """A slider draws with the names as they are at the end, also if a loop further down has used one of them again."""
+    cells = sources(notebook, "code")
+    tables = [symtable.symtable(cell, "cell", "exec") for cell in cells]
+    functions = {table.get_name(): names_read(table) for cell in tables for table in cell.get_children()}
+    for at, cell in enumerate(cells):
+        for draw in re.findall(r"^explore\((\w+)", cell, flags=re.MULTILINE):
+            read, todo = set(), [draw]
+            while todo:
+                new = functions.get(todo.pop(), set()) - read
+                read |= new
+                todo += new
+            later = {
+                symbol.get_name()
+                for table in tables[at + 1 :]
+                for symbol in table.get_symbols()
+                if symbol.is_assigned()
+            }
+            assert read & later == set()
 
 
 @pytest.mark.parametrize("path", [*NOTEBOOKS, *SOLUTIONS], ids=label)

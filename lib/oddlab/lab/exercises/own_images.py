@@ -44,7 +44,7 @@ first_of_each = Exercise(
         "that is the last image that is the same: return the first": lambda images, tolerance: (
             len(images) - 1 - is_same(images, tolerance).flip(1).double().argmax(dim=1)
         ),
-        "that says whether an image is the first of its kind: return the number of the first": lambda images, tolerance: (
+        "that says whether an image is the first of its kind: return which is the first": lambda images, tolerance: (
             is_same(images, tolerance).double().argmax(dim=1) == torch.arange(len(images))
         ),
         "those are the numbers of the images to keep: return one number for every image": lambda images, tolerance: (
