@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,8 +13,7 @@ from typing import Any
 
 from oddlab.lab import stills
 from oddlab.lab.parameters import read_notebook
-from oddlab.lab.result import Result
-from oddlab.lab.runner import TIMEOUT, find_notebooks, plan, run_notebook, write_whole
+from oddlab.lab.runner import TIMEOUT, Progress, find_notebooks, plan, run_notebook, write_whole
 from oddlab.site.links import check_links
 from oddlab.site.pages import write_sources
 
@@ -27,16 +25,11 @@ MATHJAX = "sphinx-mathjax-offline"
 """The package that carries MathJax, so that formulas are there without a network."""
 
 
-Progress = Callable[[Sequence[Result]], None]
-
-
 class SiteError(Exception):
     """The site could not be built; the message says why."""
 
 
-def build(
-    out: Path, folder: Path | None = None, on_progress: Progress = lambda results: None
-) -> tuple[Path, list[str]]:
+def build(out: Path, folder: Path | None = None, on_progress: Progress = lambda result: None) -> tuple[Path, list[str]]:
     """Build the site of the lessons in `folder` into `out/html`; its first page, and the addresses it links to outside.
 
     A lesson runs again if its code or the library changed since it was last run for this `out`. Raises
@@ -75,7 +68,7 @@ def run_stale(lessons: list[Path], work: Path, on_progress: Progress) -> None:
         os.environ[stills.FOLDER] = str(pictures)
         os.environ[stills.BUDGET] = str(LESSON_BYTES // max(count_figures(read_notebook(Path(result.notebook))), 1))
         try:
-            run_notebook(result, inject, runs, timeout=TIMEOUT, on_progress=lambda _: on_progress(results))
+            run_notebook(result, inject, runs, timeout=TIMEOUT, on_progress=on_progress)
         finally:
             del os.environ[stills.FOLDER], os.environ[stills.BUDGET]
         if result.status == "ok":
