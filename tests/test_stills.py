@@ -62,8 +62,9 @@ def test_a_picture_is_that_of_its_setting(page):
     html, folder = page
     data = data_of(html)
     at = data["codes"].index("draw(n=40, shift=1.0, kind='cos', grid=False)")
-    expected = stills.encode(KeptLayout().png(draw(40, 1.0, "cos", False)))
-    assert (folder / data["names"][data["pictures"][at]]).read_bytes() == expected
+    picture = KeptLayout().png(draw(40, 1.0, "cos", False))
+    expected = [stills.encode(picture, options) for options in (stills.LOSSY, stills.LOSSLESS)]
+    assert (folder / data["names"][data["pictures"][at]]).read_bytes() in expected
 
 
 def test_start_is_among_the_settings_and_shown(page):

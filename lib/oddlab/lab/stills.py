@@ -24,8 +24,11 @@ FOLDER = "ODDLAB_STILLS"
 BUDGET = "ODDLAB_STILLS_BYTES"
 """The environment variable that says how many bytes the pictures of one figure may take, 2 MB without it."""
 
-MOST = 256
-"""Pictures of one figure, so that they are drawn in about half a minute: four values of each of four controls."""
+MOST = 160
+"""Pictures of one figure, so that they are drawn in about half a minute."""
+
+LOSSY, LOSSLESS = {"quality": 75}, {"lossless": True, "quality": 50, "method": 2}
+"""How pictures are stored as WebP: the first is smaller for photographs, the second for plots."""
 
 
 def stills_wanted() -> bool:
@@ -49,13 +52,16 @@ def stills(
     folder.mkdir(parents=True, exist_ok=True)
     values = {name: positions(control) for name, control in controls.items()}
     ends = [{name: those[end] for name, those in values.items()} for end in (0, -1)]
-    largest = max(len(encode(make(setting))) for setting in (start, *ends))
+    some = [make(setting) for setting in (start, *ends)]
+    sizes = [[len(encode(picture, options)) for picture in some] for options in (LOSSY, LOSSLESS)]
+    options = LOSSY if sum(sizes[0]) < sum(sizes[1]) else LOSSLESS
+    largest = max(sizes[options is LOSSLESS])
     most = max(1, min(MOST, int(os.environ.get(BUDGET, 2_000_000)) // largest))
     chosen = choose(values, start, most)
     settings = [dict(zip(chosen, those)) for those in itertools.product(*chosen.values())]
     pictures = []
     for setting in settings:
-        picture = encode(make(setting))
+        picture = encode(make(setting), options)
         name = hashlib.sha256(picture).hexdigest()[:16] + ".webp"
         (folder / name).write_bytes(picture)
         pictures.append(name)
@@ -85,15 +91,11 @@ def stills(
 </div>"""
 
 
-def encode(png: bytes) -> bytes:
-    """A picture as WebP, with or without loss, whichever is smaller: the second for plots."""
-    image = Image.open(BytesIO(png)).convert("RGB")
-    files = []
-    for options in ({"quality": 75}, {"lossless": True, "quality": 50, "method": 2}):
-        file = BytesIO()
-        image.save(file, "WEBP", **options)
-        files.append(file.getvalue())
-    return min(files, key=len)
+def encode(png: bytes, options: Mapping[str, Any]) -> bytes:
+    """A picture as WebP."""
+    file = BytesIO()
+    Image.open(BytesIO(png)).convert("RGB").save(file, "WEBP", **options)
+    return file.getvalue()
 
 
 def positions(control: ipywidgets.ValueWidget) -> list:
