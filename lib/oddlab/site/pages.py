@@ -127,10 +127,18 @@ def write_solution(source: Path, path: Path) -> None:
 
 
 def on_the_site(text: str, top: str) -> str:
-    """Links to files that have pages of other names here; `top` leads to the folder of the first page."""
+    """Links to files and headings that have other names here; `top` leads to the folder of the first page.
+
+    >>> on_the_site("[below](#A-lens-cap,-and-noise)", "../")
+    '[below](#a-lens-cap-and-noise)'
+    """
     for name, page in BENCHMARKS.items():
         text = text.replace(f"({top}tests/benchmarks/{name}.md", f"({top}{page}")
-    return text.replace(f"({top}README.md", f"({top}index.md")
+    text = text.replace(f"({top}README.md", f"({top}index.md")
+    # JupyterLab keeps a heading's capitals and commas in its anchor, and MyST does not.
+    return re.sub(
+        r"\]\(([^)\s:#]*)#([^)\s]+)\)", lambda at: f"]({at[1]}#{re.sub('[^a-z0-9_-]', '', at[2].lower())})", text
+    )
 
 
 def with_words(output: Any, folder: Path, address: str) -> None:
