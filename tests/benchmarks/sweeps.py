@@ -35,7 +35,7 @@ from oddlab.lab.sweeping import NotStored, read_run
 
 RESULTS = Path(__file__).with_suffix(".json")
 PICTURE = Path(__file__).parents[2] / "notebooks/images/sweep.png"
-RATIOS, SEEDS = [0.001, 0.01, 0.1, 0.5], [0, 1, 2]
+RATIOS, SEEDS = [0.001, 0.003, 0.01, 0.1], [0, 1, 2]
 KILLS, SLEEPERS = 10, 100
 
 FIT = """

@@ -51,7 +51,8 @@ def write_course(root: Path, *cells, second: str = "# Lines\n\n**Time:** about 1
     """A course of two lessons in `root`; `cells` are those of the first."""
     folder = root / "notebooks"
     (folder / "solutions").mkdir(parents=True, exist_ok=True)
-    (root / "lib").is_dir() or (root / "lib").symlink_to(Path(__file__).parents[2] / "lib")
+    if not (root / "lib").is_dir():
+        (root / "lib").symlink_to(Path(__file__).parents[2] / "lib")
     (root / "README.md").write_text("# oddlab\n\nA kit.\n")
     (folder / "glossary.md").write_text(
         "# Glossary\n\n| term | meaning | lesson |\n|---|---|---|\n| ridge | A bit. | [01](01_points.ipynb) |\n"

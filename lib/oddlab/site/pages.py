@@ -165,15 +165,23 @@ def read_terms(glossary: Path) -> dict[str, str]:
     if not glossary.is_file():
         return {}
     rows = re.findall(r"^\| ([^|]+?) \|.*\[\d\d\]", glossary.read_text(encoding="utf-8"), re.MULTILINE)
-    return {term.lower(): "term-" + re.sub(r"\W+", "-", term.lower()).strip("-") for term in rows}
+    return {term.lower(): anchor(term) for term in rows}
+
+
+def anchor(term: str) -> str:
+    """The name of a term's place in the glossary.
+
+    >>> anchor("Kullback-Leibler divergence")
+    'term-kullback-leibler-divergence'
+    """
+    return "term-" + re.sub(r"\W+", "-", term.lower()).strip("-")
 
 
 def with_anchors(glossary: str) -> str:
     """The glossary with an anchor at each of its terms."""
 
     def anchored(match: re.Match) -> str:
-        name = "term-" + re.sub(r"\W+", "-", match[1].lower()).strip("-")
-        return f'| <span id="{name}">{match[1]}</span> |{match[2]}'
+        return f'| <span id="{anchor(match[1])}">{match[1]}</span> |{match[2]}'
 
     return re.sub(r"^\| ([^|]+?) \|(.*\[\d\d\])", anchored, glossary, flags=re.MULTILINE)
 
@@ -225,7 +233,7 @@ def heading(opening: str) -> str:
 
 def summary(name: str, opening: str) -> str:
     """A lesson on the overview: its title, its time and its outcomes."""
-    time = re.search(r"\*\*Time:\*\* (about [^.(,;]+? minutes)", opening)
+    time = re.search(r"\*\*Time:\*\*.*?(about \d+ minutes?)", opening)
     outcomes = re.findall(r"^\d\. .*(?:\n(?!\n|\d\. ).*)*", opening, re.MULTILINE)
     parts = [f"### [{name[:2]} {heading(opening)}](notebooks/{name}.ipynb)"]
     if time:
