@@ -35,10 +35,11 @@ class PredictionWriter(BasePredictionWriter):
     """A callback that writes what `Trainer.predict` finds into a folder.
 
     `scores.csv` has a row for each image: `path`, `score`, and `decision`, which is "good" or "anomalous", or empty as
-    long as the detector has no threshold or the score is no number. It is written when all images are done, whole, by
-    one process for all. Where the detector has maps, `heat_maps/<path>.png` shows each, in the size of its image if the
-    batch says it, as that of `PredictData` does: value 0 is 0 (or the least below it) and 128 is the pixel threshold;
-    without one 255 is the largest value of that map, so that two maps cannot be compared.
+    long as the detector has no threshold or the score is no number. Files that a `PredictData` has skipped come last,
+    with neither. It is written when all images are done, whole, by one process for all. Where the detector has maps,
+    `heat_maps/<path>.png` shows each, in the size of its image if the batch says it, as that of `PredictData` does:
+    value 0 is 0 (or the least below it) and 128 is the pixel threshold; without one 255 is the largest value of that
+    map, so that two maps cannot be compared.
 
     Args:
         out: the folder, which is made if it is not there.
@@ -120,11 +121,13 @@ class PredictionWriter(BasePredictionWriter):
         if trainer.is_global_zero:
             # By their place, of which samplers repeat some, and not by their path, which a list may hold twice.
             once = {place: (path, score, decision) for place, path, score, decision in rows}
+            skipped = getattr(trainer.datamodule, "skipped", ())
             partial = self.out / f".{SCORES}"
             with open(partial, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
                 table = csv.writer(file)
                 table.writerow(["path", "score", "decision"])
                 table.writerows(once[place] for place in sorted(once))
+                table.writerows((self._name(str(path)), "", "") for path in skipped)
             os.replace(partial, self.out / SCORES)
         trainer.strategy.barrier()
 
@@ -189,7 +192,8 @@ def predict(
     trainer = trainer or pl.Trainer(
         devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
     )
-    above = root if is_folder else os.path.commonpath([path.parent for path in data.predict_set.paths])
+    paths = [*data.predict_set.paths, *data.skipped]
+    above = root if is_folder else os.path.commonpath([path.parent for path in paths])
     writer = PredictionWriter(out, above)
     trainer.callbacks.append(writer)
     try:

@@ -5,28 +5,30 @@
 - gain: PatchCore on solar cells with four sampling ratios and three seeds, with one job, with two, and on a scheduler
   of its own with two workers, each of them a process of its own. The three tables must be equal.
 - overhead: 100 notebooks that sleep for a second, by a sweep and by papermill in a loop.
-- kills: a sweep whose command is killed at ten random moments and goes on each time with `--resume`.
+- kills: a sweep whose command, worker, kernel or scheduler is killed at ten random moments, the command each time soon
+  after, and which goes on with `--resume`. Its table must be that of an undisturbed one.
 - disk: a sweep into FOLDER, which lies on a small file system that fills up, and goes on once there is room.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import click
 import nbformat
 import pandas as pd
+import psutil
 from nbformat.v4 import new_code_cell, new_notebook
 
 import readme
@@ -37,6 +39,8 @@ RESULTS = Path(__file__).with_suffix(".json")
 PICTURE = Path(__file__).parents[2] / "notebooks/images/sweep.png"
 RATIOS, SEEDS = [0.001, 0.003, 0.01, 0.1], [0, 1, 2]
 KILLS, SLEEPERS = 10, 100
+VICTIMS = {"command": "", "worker": "spawn_main", "kernel": "ipykernel_launcher", "scheduler": "dask_scheduler"}
+"""What is killed in turn, and a word of its command line."""
 
 FIT = """
 from oddlab import PatchCore
@@ -163,8 +167,8 @@ def kills(folder: Path) -> dict:
     notebook = write_notebook(
         folder, "seed = 0", "import time\nfrom oddlab.lab import record\ntime.sleep(1)\nrecord(score=seed)"
     )
-    numbers = list(range(2 * KILLS))
-    expected = figures_of(sweep(notebook, {"seed": numbers}, out=folder / "undisturbed", jobs=2))
+    numbers = list(range(6 * KILLS))
+    sweep(notebook, {"seed": numbers}, out=folder / "undisturbed", jobs=2)
     code = "import sys; from oddlab.cli import main; main(sys.argv[1:])"
     values = ",".join(map(str, numbers))
     command = [
@@ -175,22 +179,42 @@ def kills(folder: Path) -> dict:
         str(notebook),
         "-p",
         f"seed={values}",
-        "--jobs",
-        "2",
         "--resume",
         "--out",
         "killed",
     ]
-    moments, chance = [], random.Random(0)
-    for _ in range(KILLS):
-        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        moments.append(round(chance.uniform(0.5, 20), 1))
-        time.sleep(moments[-1])
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    pd.testing.assert_frame_equal(figures_of(pd.read_csv(folder / "killed/table.csv")), figures_of(expected))
-    return {"kills": {"runs": len(numbers), "seconds before each kill": moments}}
+    chance, rows = random.Random(0), []
+    for victim in itertools.islice(itertools.cycle(VICTIMS), KILLS):
+        with own_scheduler(workers=2) if victim == "scheduler" else nullcontext() as address:
+            where = ["--scheduler", address] if address else ["--jobs", "2"]
+            process = subprocess.Popen(
+                [*command, *where], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            seconds = round(chance.uniform(4, 15), 1)
+            time.sleep(seconds)
+            kill(victim, process)
+            time.sleep(3)  # it goes on, or ends by itself
+            process.kill()
+            assert process.wait() != 0, "the sweep ended before it was killed"
+        whole = [read_run(path) for path in (folder / "killed").glob("seed=*")]
+        assert None not in whole, "a folder of half a run"
+        rows.append({"killed": victim, "after s": seconds, "whole": sum(run.status == "ok" for run in whole)})
+    subprocess.run([*command, "--jobs", "2"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    killed, undisturbed = (figures_of(pd.read_csv(folder / name / "table.csv")) for name in ("killed", "undisturbed"))
+    pd.testing.assert_frame_equal(killed, undisturbed)
+    return {"kills": rows}
+
+
+def kill(victim: str, command: subprocess.Popen) -> None:
+    """Kill the command, or the first process of a kind that is there from now on."""
+    while victim != "command":
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                if VICTIMS[victim] in " ".join(process.cmdline()):
+                    process.kill()
+                    return
+        time.sleep(0.05)
+    command.kill()
 
 
 def disk(folder: Path, small: Path) -> dict:

@@ -132,7 +132,8 @@ class PredictData(_Batches):
 
     Args:
         root: a folder, whose images in any depth are taken; or an image file; or several of them in a list.
-        image_size, batch_size, keep_shape, skip_broken, num_workers, pin_memory: as for `ImageData`.
+        image_size, batch_size, keep_shape, skip_broken, num_workers, pin_memory: as for `ImageData`; `skipped` lists
+            the files that were left out.
 
     Raises `ValueError` for a folder without images.
 
@@ -156,10 +157,13 @@ class PredictData(_Batches):
     ) -> None:
         super().__init__(image_size, batch_size, num_workers, pin_memory)
         self.predict_set = ImageFolder(root, self.image_size, keep_shape=keep_shape)
+        self.skipped: list[Path] = []
         if skip_broken:
             paths = self.predict_set.paths
             self.predict_set.paths = [paths[i] for i in without_broken(paths)]
-            if not self.predict_set.paths:
+            readable = set(self.predict_set.paths)
+            self.skipped = [path for path in paths if path not in readable]
+            if not readable:
                 raise ValueError(f"root: expected an image that can be read, got none among {len(paths)} files")
 
     def predict_dataloader(self) -> DataLoader:

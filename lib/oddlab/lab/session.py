@@ -21,6 +21,7 @@ CHATTY_LOGGERS = (
     "pytorch_lightning.utilities.rank_zero",
     "lightning_fabric.utilities.rank_zero",
     "pytorch_lightning.accelerators.cuda",
+    "pytorch_lightning.trainer.connectors.checkpoint_connector",
 )
 """Where Lightning announces the devices there are, tips for its services and that it stopped when told to."""
 

@@ -22,7 +22,10 @@ FOLDER = "ODDLAB_STILLS"
 """The environment variable that names the folder for the pictures; without it nothing is drawn beforehand."""
 
 BUDGET = "ODDLAB_STILLS_BYTES"
-"""The environment variable that says how many bytes the pictures of one figure may take, 2 MB without it."""
+"""The environment variable that says how many bytes the pictures of one figure may take, if not `LESSON_BYTES`."""
+
+LESSON_BYTES = 2_000_000
+"""What the pictures under the sliders of one lesson may take, so that the whole page stays within 3 MB."""
 
 MOST = 160
 """Pictures of one figure, so that they are drawn in about half a minute."""
@@ -56,7 +59,7 @@ def stills(
     sizes = [[len(encode(picture, options)) for picture in some] for options in (LOSSY, LOSSLESS)]
     options = LOSSY if sum(sizes[0]) < sum(sizes[1]) else LOSSLESS
     largest = max(sizes[options is LOSSLESS])
-    most = max(1, min(MOST, int(os.environ.get(BUDGET, 2_000_000)) // largest))
+    most = max(1, min(MOST, int(os.environ.get(BUDGET, LESSON_BYTES)) // largest))
     chosen = choose(values, start, most)
     settings = [dict(zip(chosen, those)) for those in itertools.product(*chosen.values())]
     pictures = []

@@ -17,10 +17,6 @@ from oddlab.lab.runner import TIMEOUT, Progress, find_notebooks, plan, run_noteb
 from oddlab.site.links import check_links
 from oddlab.site.pages import write_sources
 
-LESSON_BYTES = 2_000_000
-"""What the pictures under the sliders of one lesson may take, so that the whole page stays within 3 MB."""
-
-
 MATHJAX = "sphinx-mathjax-offline"
 """The package that carries MathJax, so that formulas are there without a network."""
 
@@ -66,7 +62,8 @@ def run_stale(lessons: list[Path], work: Path, on_progress: Progress) -> None:
         stored.unlink(missing_ok=True)
         shutil.rmtree(pictures, ignore_errors=True)
         os.environ[stills.FOLDER] = str(pictures)
-        os.environ[stills.BUDGET] = str(LESSON_BYTES // max(count_figures(read_notebook(Path(result.notebook))), 1))
+        figures = max(count_figures(read_notebook(Path(result.notebook))), 1)
+        os.environ[stills.BUDGET] = str(stills.LESSON_BYTES // figures)
         try:
             run_notebook(result, inject, runs, timeout=TIMEOUT, on_progress=on_progress)
         finally:

@@ -69,9 +69,11 @@ def write_sources(source: Path, lessons: Sequence[Path], executed: Callable[[Pat
     for solution in sorted((folder / "solutions").glob("*.ipynb")):
         write_solution(source, solution)
     if (folder / "glossary.md").is_file():
-        write(source / "notebooks/glossary.md", with_anchors((folder / "glossary.md").read_text(encoding="utf-8")))
+        text = (folder / "glossary.md").read_text(encoding="utf-8")
+        write(source / "notebooks/glossary.md", with_anchors(on_the_site(text, "../")))
     if (folder / "teaching.md").is_file():
-        write(source / "notebooks/teaching.md", (folder / "teaching.md").read_text(encoding="utf-8"))
+        text = (folder / "teaching.md").read_text(encoding="utf-8")
+        write(source / "notebooks/teaching.md", on_the_site(text, "../"))
     for name in ("README", "fastflow"):
         page = repository / f"tests/benchmarks/{name}.md"
         if page.is_file():
@@ -123,6 +125,8 @@ def write_solution(source: Path, path: Path) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.metadata.setdefault("tags", []).append("hide-cell")
+        else:
+            cell.source = on_the_site(cell.source, "../../")
     write(source / "notebooks/solutions" / path.name, nbformat.writes(notebook))
 
 
