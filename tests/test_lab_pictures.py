@@ -93,6 +93,8 @@ class TestPlots:
         dots, line = figure.axes[0].lines[:2]
         assert dots.get_xdata().tolist() == [1.0, 2.0, 6.0] and line.get_xdata().tolist() == [3.0, 3.0]
         assert "seconds" in figure.axes[0].get_xlabel() and inside(figure)
+        assert "a dot for each seed" in figure.axes[0].get_xlabel()
+        assert "a dot for each split" in seed_dots({"a": [1.0]}, "seconds", each="split").axes[0].get_xlabel()
         assert inside(seed_dots({"a layer with a long name, chosen by validation": [0.9]}, "AUROC on test images"))
         with pytest.raises(ValueError, match="values: expected numbers for each name, got none for b"):
             seed_dots({"a": [1.0], "b": []}, "seconds")

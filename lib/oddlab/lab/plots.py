@@ -11,10 +11,11 @@ from matplotlib.patches import FancyBboxPatch
 from oddlab.lab.figures import COLOURS, WIDTH, subplots
 
 
-def seed_dots(values: Mapping[str, Sequence[float]], label: str) -> Figure:
+def seed_dots(values: Mapping[str, Sequence[float]], label: str, each: str = "seed") -> Figure:
     """The numbers of several seeds as dots, a row for each name in `values`, with their mean as a line.
 
-    `label` is what the numbers are, with their unit. Raises `ValueError` for a name without numbers.
+    `label` is what the numbers are, with their unit, and `each` what a dot stands for, such as "split". Raises
+    `ValueError` for a name without numbers.
 
     >>> figure = seed_dots({"PaDiM": [0.95, 0.96, 0.94], "DFM": [0.96, 0.95]}, "image AUROC")
     >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
@@ -27,7 +28,7 @@ def seed_dots(values: Mapping[str, Sequence[float]], label: str) -> Figure:
         ax.plot(numbers, [row] * len(numbers), "o", color=COLOURS[0], alpha=0.6)
         ax.plot([np.mean(numbers)] * 2, [row - 0.3, row + 0.3], color=COLOURS[3], linewidth=2)
     ax.set_yticks(range(len(values)), list(values))
-    ax.set(xlabel=f"{label}\n(a dot for each seed, a line for their mean)", ylim=(len(values) - 0.5, -0.5))
+    ax.set(xlabel=f"{label}\n(a dot for each {each}, a line for their mean)", ylim=(len(values) - 0.5, -0.5))
     ax.grid(axis="x", alpha=0.3)
     return figure
 
