@@ -39,6 +39,9 @@ BEST = [
     "10 x block 512, 32 reflections",
 ]
 """The tasks of :func:`ratios`."""
+RATIOS = {"sampling_ratio": "sampling ratio", "rows": "rows kept", "image_AUROC": "image AUROC", "sd": "sd"}
+OVERHEAD = {"way": "way", "seconds": "seconds", "each": "seconds a notebook"}
+KILLS = {"killed": "killed", "after s": "after, s", "whole": "runs that were whole then"}
 NOTEBOOKS = {"notebook": "notebook", "seconds": "seconds", "GB": "GB", "redraw ms": "redraw, ms"}
 
 
@@ -102,6 +105,10 @@ def tables() -> dict[str, str]:
         "speed": on_each(parts, PARTS, lambda row: "AUROC" not in row["checked"]),
         "detectors": on_each(parts, DETECTORS, lambda row: "AUROC" in row["checked"]),
         "figures": on_each(stored("figures"), FIGURES),
+        "sweep-ratios": table(stored("sweeps")["patchcore"], RATIOS),
+        "sweep-jobs": table(stored("sweeps")["gain"], {"way": "way", "seconds": "seconds"}),
+        "sweep-overhead": table(stored("sweeps")["overhead"], OVERHEAD),
+        "sweep-kills": table(stored("sweeps")["kills"], KILLS),
         "moons": table(stored("two_moons")["rows"], MOONS),
         "notebooks": on_each(stored("notebooks"), NOTEBOOKS),
     }
