@@ -6,6 +6,7 @@ import unicodedata
 import warnings
 
 import numpy as np
+import PIL
 import pytest
 import skimage.io
 import torch
@@ -285,7 +286,7 @@ ENDINGS = {
     "RGB": ["png", "jpg", "jpeg", "jfif", "bmp", "tif", "webp", "ppm", "tga", "jp2"],
     "RGBA": ["png", "webp", "tif", "tga"],
     "CMYK": ["jpg", "tif"],
-    "YCbCr": ["jpg", "tif"],
+    "YCbCr": ["jpg", *(["tif"] if int(PIL.__version__.split(".")[0]) >= 13 else [])],  # cut off by Pillow before that
     "I;16": ["png", "tif", "pgm"],
     "F": ["tif", "pfm"],
     "I": ["tif"],

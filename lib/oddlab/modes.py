@@ -28,7 +28,8 @@ def full_precision(function: Function) -> Function:
 
     @functools.wraps(function)
     def computed_in_full(*args: Any, **kwargs: Any) -> Any:
-        device = next((value.device.type for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), "cpu")
+        devices = [value.device.type for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+        device = devices[0] if devices else "cpu"
         if device == "meta" or not torch.is_autocast_enabled(device):
             return function(*args, **kwargs)
         with torch.autocast(device, enabled=False):

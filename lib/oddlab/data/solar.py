@@ -99,4 +99,4 @@ def _cells() -> list[tuple[Path, float, str]]:
         _licence_is_said = True
     folder = Path(found.submodule_search_locations[0]) / "data"
     rows = [line.split() for line in (folder / "labels.csv").read_text().splitlines()]
-    return [(folder / image, float(p), kind) for image, p, kind in rows]
+    return [(folder / image, float(p), kind) for image, p, kind, *_ in rows]
