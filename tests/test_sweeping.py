@@ -27,7 +27,7 @@ from oddlab.lab.runner import run_all
 from oddlab.lab.sweeping import name_of, read_run, run_whole, split_values, sweep
 
 GRID = {"sigma": [1.0, 2.0, 4.0], "seed": [0, 1]}
-WAIT = 120
+WAIT = 600
 """Seconds after which a test gives up, on a busy machine."""
 
 
@@ -275,7 +275,9 @@ def test_values_are_parted_by_commas_that_are_not_quoted():
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_a_command_that_is_ended_goes_on_from_its_folder(tmp_path, ending):
-    path = write_notebook(tmp_path, "import time; time.sleep(0.3)", RECORD)
+    go = tmp_path / "go"  # which the last two runs wait for, so that they have not ended however slow this machine is
+    wait = f"import pathlib, time\nwhile seed > 1 and not pathlib.Path({str(go)!r}).exists():\n    time.sleep(0.05)"
+    path = write_notebook(tmp_path, wait, RECORD)
     arguments = ["sweep", str(path), "-p", "seed=0,1,2,3", "--jobs", "2", "--out", "out"]
     code = "import sys; from oddlab.cli import main; main(sys.argv[1:])"
     begun = subprocess.Popen(
@@ -294,8 +296,8 @@ def test_a_command_that_is_ended_goes_on_from_its_folder(tmp_path, ending):
     assert ended and all(read_run(tmp_path / "out" / name).status == "ok" for name in ended)
     if ending == signal.SIGINT:
         assert begun.returncode == 130 and f"oddlab sweep {path} -p seed=0,1,2,3 --jobs 2 --resume --out out" in said
-    monkey = CliRunner()
-    done = monkey.invoke(main, [*arguments[:-1], str(tmp_path / "out"), "--resume"])
+    go.touch()
+    done = CliRunner().invoke(main, [*arguments[:-1], str(tmp_path / "out"), "--resume"])
     assert done.exit_code == 0, done.output
     assert "4 of 4 runs ok" in done.output
     assert pd.read_csv(tmp_path / "out/table.csv")["score"].tolist() == [10, 11, 12, 13]

@@ -190,19 +190,27 @@ def kills(folder: Path) -> dict:
             process = subprocess.Popen(
                 [*command, *where], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
-            seconds = round(chance.uniform(4, 15), 1)
+            before = whole_runs(folder / "killed")
+            while whole_runs(folder / "killed") == before:
+                time.sleep(0.1)
+            seconds = round(chance.uniform(0, 5), 1)
             time.sleep(seconds)
             kill(victim, process)
             time.sleep(3)  # it goes on, or ends by itself
             process.kill()
             assert process.wait() != 0, "the sweep ended before it was killed"
-        whole = [read_run(path) for path in (folder / "killed").glob("seed=*")]
-        assert None not in whole, "a folder of half a run"
-        rows.append({"killed": victim, "after s": seconds, "whole": sum(run.status == "ok" for run in whole)})
+        rows.append({"killed": victim, "after s": seconds, "whole": whole_runs(folder / "killed")})
     subprocess.run([*command, "--jobs", "2"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     killed, undisturbed = (figures_of(pd.read_csv(folder / name / "table.csv")) for name in ("killed", "undisturbed"))
     pd.testing.assert_frame_equal(killed, undisturbed)
     return {"kills": rows}
+
+
+def whole_runs(folder: Path) -> int:
+    """How many runs of a sweep are there and ok; none may be half a run."""
+    runs = [read_run(path) for path in folder.glob("seed=*")]
+    assert None not in runs, "a folder of half a run"
+    return sum(run.status == "ok" for run in runs)
 
 
 def kill(victim: str, command: subprocess.Popen) -> None:

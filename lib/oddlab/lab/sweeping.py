@@ -206,7 +206,8 @@ def run_whole(
         output = f"{name}/{ended.output}" if ended.output else None
         ended = dataclasses.replace(ended, name=name, output=output)
         write_whole(folder / "run.json", json.dumps(dataclasses.asdict(ended), indent=2) + "\n")
-        shutil.rmtree(out / name, ignore_errors=True)  # an earlier one that failed
+        if (out / name).exists():  # an earlier one that failed: moved, since a kill may leave half of what is deleted
+            os.replace(out / name, folder.with_name(f"{folder.name}-before"))
         os.replace(folder, out / name)
     except OSError as error:  # such as a full disk
         ended = dataclasses.replace(result, status="failed", output=None)
