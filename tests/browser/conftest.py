@@ -25,13 +25,6 @@ def pytest_addoption(parser):
     parser.addoption("--site", metavar="DIR", help="try the site that `oddlab site --out DIR` built, not a small one")
 
 
-def pytest_collection_modifyitems(items):
-    """Keep the tests of a notebook together: with `--dist loadgroup` each process takes whole notebooks."""
-    for item in items:
-        notebook = getattr(item, "callspec", None) and item.callspec.params.get("notebook")
-        item.add_marker(pytest.mark.xdist_group(notebook.stem if notebook else item.path.stem))
-
-
 @pytest.fixture(scope="session")
 def redraws(request):
     """The seconds of every redraw, by notebook."""
