@@ -111,6 +111,17 @@ def test_nothing_half_written_is_left_and_a_second_run_replaces_the_first(folder
     assert len(scored) == 5 and skipped == ["z.png", "", ""]
 
 
+def test_what_one_folder_skipped_is_in_no_other_table(folder, tmp_path):
+    trainer = pl.Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu")
+    (folder / "z.png").write_bytes(b"")
+    with pytest.warns(UserWarning, match="1 of 5 files are left out"):
+        predict(Brightness(), folder, tmp_path / "out", skip_broken=True, trainer=trainer)
+    (folder / "z.png").unlink()
+    trainer.callbacks.append(PredictionWriter(tmp_path / "again", folder))
+    trainer.predict(Brightness(), PredictData(folder, image_size=16).predict_dataloader(), return_predictions=False)
+    assert len(rows(tmp_path / "again/scores.csv")) == 5
+
+
 def test_a_folder_without_images_says_what_is_in_it(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in/notes.txt").write_text("")

@@ -35,21 +35,22 @@ class PredictionWriter(BasePredictionWriter):
     """A callback that writes what `Trainer.predict` finds into a folder.
 
     `scores.csv` has a row for each image: `path`, `score`, and `decision`, which is "good" or "anomalous", or empty as
-    long as the detector has no threshold or the score is no number. Files that a `PredictData` has skipped come last,
-    with neither. It is written when all images are done, whole, by one process for all. Where the detector has maps,
-    `heat_maps/<path>.png` shows each, in the size of its image if the batch says it, as that of `PredictData` does:
-    value 0 is 0 (or the least below it) and 128 is the pixel threshold; without one 255 is the largest value of that
-    map, so that two maps cannot be compared.
+    long as the detector has no threshold or the score is no number. It is written when all images are done, whole, by
+    one process for all. Where the detector has maps, `heat_maps/<path>.png` shows each, in the size of its image if the
+    batch says it, as that of `PredictData` does: value 0 is 0 (or the least below it) and 128 is the pixel threshold;
+    without one 255 is the largest value of that map, so that two maps cannot be compared.
 
     Args:
         out: the folder, which is made if it is not there.
         root: paths in `scores.csv` and under `heat_maps` are relative to this folder; None keeps them as they are.
+        skipped: files that have no score, such as `PredictData.skipped`: their rows, with the path alone, come last.
     """
 
-    def __init__(self, out: str | Path, root: str | Path | None = None) -> None:
+    def __init__(self, out: str | Path, root: str | Path | None = None, skipped: Sequence[str | Path] = ()) -> None:
         super().__init__(write_interval="batch")
         self.out = Path(out).expanduser().absolute()
         self.root = None if root is None else Path(root).expanduser().absolute()
+        self.skipped = skipped
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
@@ -121,13 +122,12 @@ class PredictionWriter(BasePredictionWriter):
         if trainer.is_global_zero:
             # By their place, of which samplers repeat some, and not by their path, which a list may hold twice.
             once = {place: (path, score, decision) for place, path, score, decision in rows}
-            skipped = getattr(trainer.datamodule, "skipped", ())
             partial = self.out / f".{SCORES}"
             with open(partial, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
                 table = csv.writer(file)
                 table.writerow(["path", "score", "decision"])
                 table.writerows(once[place] for place in sorted(once))
-                table.writerows((self._name(str(path)), "", "") for path in skipped)
+                table.writerows((self._name(str(path)), "", "") for path in self.skipped)
             os.replace(partial, self.out / SCORES)
         trainer.strategy.barrier()
 
@@ -194,7 +194,7 @@ def predict(
     )
     paths = [*data.predict_set.paths, *data.skipped]
     above = root if is_folder else os.path.commonpath([path.parent for path in paths])
-    writer = PredictionWriter(out, above)
+    writer = PredictionWriter(out, above, data.skipped)
     trainer.callbacks.append(writer)
     try:
         trainer.predict(model, data, return_predictions=False)
