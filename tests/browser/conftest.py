@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 CHROMIUM = os.environ.get("ODDLAB_CHROMIUM", "/usr/bin/chromium")
 START_TIMEOUT = 90
@@ -23,6 +24,27 @@ START_TIMEOUT = 90
 def pytest_addoption(parser):
     parser.addoption("--redraws", metavar="FILE", help="write the seconds of every redraw, by notebook, to FILE (json)")
     parser.addoption("--site", metavar="DIR", help="try the site that `oddlab site --out DIR` built, not a small one")
+
+
+class ByNotebook(LoadScopeScheduling):
+    """The tests of a notebook follow one another on one page, so that one process takes them all.
+
+    xdist's own groups (`--dist=loadgroup`) are set in names of tests that pytest 9.2 keeps to itself.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        notebook = test.partition("[")[2] if file.endswith("test_notebooks.py") else ""
+        return notebook or file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByNotebook(config, log)
+
+
+def pytest_configure(config):
+    if config.getoption("--redraws") and (processes := config.getoption("numprocesses")):
+        raise pytest.UsageError(f"--redraws: expected -n 0, since nothing else may run meanwhile, got -n {processes}")
 
 
 @pytest.fixture(scope="session")
