@@ -1,6 +1,5 @@
-"""What pytest leaves alone, which tests are quick, and how many threads each of its processes has."""
+"""What pytest leaves alone, and which tests are quick."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -21,10 +20,6 @@ SLOW = {
     "test_several_processes.py",
 }
 """Files that start kernels, processes, compilers or trainings."""
-
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Two processes with a thread for each core would wait for each other at every operation.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
