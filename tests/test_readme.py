@@ -44,19 +44,20 @@ def test_the_figures_are_those_that_the_benchmarks_wrote(name):
 def test_what_the_lesson_on_fastflow_says_of_the_benchmark_is_so():
     sentence = (
         "ahead of PaDiM and PatchCore on poly solar cells and on the textures, level on mono, "
-        "and not ahead on the tiles, and it takes longest to fit"
+        "and not ahead on magnetic tiles, and it takes longest to fit, but for PatchCore on the tiles"
     )
     assert sentence in (ROOT / "notebooks/19_fastflow.ipynb").read_text()
     rows = readme.stored("detection")["one CPU core"]["rows"]
-    lead, fit = {}, {}
+    lead, slowest = {}, {}
     for data in {row["data"].partition(",")[0] for row in rows}:
         of = {row["model"]: row for row in rows if row["data"].startswith(data)}
         others = [of[name]["image_AUROC"] for name in of if name.startswith(("PaDiM", "PatchCore"))]
         lead[data] = of["FastFlow"]["image_AUROC"] - max(others)
-        fit[data] = max(of, key=lambda name: of[name]["fit s"])
+        slowest[data] = max(of, key=lambda name: of[name]["fit s"])
     assert min(lead[data] for data in ("solar poly", "brick", "grass", "gravel")) > 0
     assert abs(lead["solar mono"]) < 0.01 and lead["magnetic tiles"] < 0
-    assert list(fit.values()).count("FastFlow") >= 5
+    assert slowest.pop("magnetic tiles").startswith("PatchCore")
+    assert set(slowest.values()) == {"FastFlow"}
 
 
 def test_the_median_redraw_is_that_of_the_table():

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from .lab_page import CLIPPED, PICTURE, WATCH_HEIGHT, LabPage, name_of, opened
 
@@ -24,6 +25,10 @@ def notebook(request, browser, lab_folder, lab_url, redraws) -> LabPage:
 
 def test_there_are_notebooks():
     assert NOTEBOOKS
+
+
+def test_xdist_has_the_method_that_keeps_tests_together():
+    assert "_split_scope" in vars(LoadScopeScheduling)
 
 
 def test_runs_without_errors(notebook):
