@@ -345,6 +345,16 @@ def test_a_kernel_takes_the_cores_that_are_free_unless_it_is_told(tmp_path, monk
     assert texts(tmp_path / "told" / "01_a.ipynb") == ["5"]
 
 
+def test_a_kernel_keeps_the_memory_that_it_frees_unless_it_is_told(tmp_path, monkeypatch):
+    notebook = write_notebook(tmp_path / "01_a.ipynb", "import os; print(os.environ['MALLOC_MMAP_MAX_'])")
+    monkeypatch.delenv("MALLOC_MMAP_MAX_", raising=False)
+    run_all([notebook], tmp_path / "keeps")
+    assert texts(tmp_path / "keeps" / "01_a.ipynb") == ["0"]
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "9")
+    run_all([notebook], tmp_path / "told")
+    assert texts(tmp_path / "told" / "01_a.ipynb") == ["9"]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="kernels are reached by ports")
 def test_kernels_are_reached_by_files_so_that_none_takes_the_port_of_another(tmp_path):
     cell = "from ipykernel.connect import get_connection_info as get\nprint(get(unpack=True)['transport'])"

@@ -23,7 +23,7 @@ from papermill.log import logger
 from traitlets.config import Config
 
 from oddlab.lab.result import Result
-from oddlab.machine import free_threads
+from oddlab.machine import KEEP_FREED, free_threads
 
 ENGINE = "oddlab"
 EVERY = 0.25
@@ -47,7 +47,7 @@ class WatchedClient(PapermillNotebookClient):
 
     def start_new_kernel(self, **kwargs: Any) -> None:
         # What the kernel's process prints past Jupyter would run through the live table; it is read if the kernel dies.
-        environment = {"OMP_NUM_THREADS": str(free_threads()), **os.environ}
+        environment = {"OMP_NUM_THREADS": str(free_threads()), **KEEP_FREED, **os.environ}
         super().start_new_kernel(stdout=self.kernel_log, stderr=self.kernel_log, env=environment, **kwargs)
         self.process = self.km.provisioner.process
         threading.Thread(target=watch_memory, args=(self.process.pid, self.result, self.done), daemon=True).start()
