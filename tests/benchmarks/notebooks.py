@@ -34,7 +34,16 @@ def main() -> None:
         out, redraws = Path(folder) / "run", Path(folder) / "redraws.json"
         oddlab = Path(sys.executable).with_name("oddlab")
         subprocess.run([oddlab, "run", "--out", out], cwd=ROOT, check=True)
-        tests = [sys.executable, "-m", "pytest", "-q", "-n0", "tests/browser", "--redraws", str(redraws)]
+        tests = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-n0",
+            "tests/browser/test_notebooks.py",
+            "--redraws",
+            str(redraws),
+        ]
         subprocess.run(tests, cwd=ROOT, check=True)
         ran = json.loads((out / "summary.json").read_text())["notebooks"]
         seconds = json.loads(redraws.read_text())
