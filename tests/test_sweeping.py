@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import distributed
 import nbformat
 import pandas as pd
 import psutil
@@ -193,6 +194,23 @@ def test_another_scheduler_does_the_same_and_when_it_goes_away_nothing_is_lost(t
     assert 3 <= len(ended) < 8
     again = sweep(path, {"seed": [*range(8)]}, out=out, jobs=2, resume=True)
     assert list(again["score"]) == [10 + seed for seed in range(8)]
+
+
+def test_a_scheduler_that_goes_away_before_it_gives_a_result_is_named_too(tmp_path, scheduler, monkeypatch):
+    address, started = scheduler
+    fetch = distributed.Future.result
+
+    def fetch_from_nobody(future):
+        started[0].kill()
+        return fetch(future)
+
+    monkeypatch.setattr(distributed.Future, "result", fetch_from_nobody)
+    path = write_notebook(tmp_path, RECORD)
+    with pytest.raises(cluster.SchedulerGone, match="the scheduler went away"):
+        sweep(path, {"seed": [0, 1]}, out=tmp_path / "out", scheduler=address)
+    monkeypatch.undo()
+    again = sweep(path, {"seed": [0, 1]}, out=tmp_path / "out", resume=True)
+    assert list(again["score"]) == [10, 11]
 
 
 def test_a_worker_of_another_version_is_refused_before_anything_runs(tmp_path, scheduler, monkeypatch):

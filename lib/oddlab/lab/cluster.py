@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import distributed
+from distributed.client import ClosedClientError
 
 import oddlab
 from oddlab.lab.parameters import Refused
@@ -143,19 +145,27 @@ def run_many(
     try:
         for future in distributed.as_completed(futures, loop=client.loop):
             result = futures[future]
-            if future.status == "finished":
-                _fill(result, future.result())
-            elif future.status == "error":
+            if future.status == "error":
                 error = future.exception()
                 result.status = "failed"
                 result.add_error(None, type(error).__name__, str(error))
             else:
-                raise SchedulerGone(f"the scheduler went away, {result.name} and others had not ended")
+                _fill(result, _fetch(future, result.name))
             on_progress(result)
             yield result
     finally:
-        client.unsubscribe_topic(TOPIC)
-        client.cancel(list(futures))
+        # A client that has given up on its scheduler can't tell it anything.
+        with suppress(ClosedClientError):
+            client.unsubscribe_topic(TOPIC)
+            client.cancel(list(futures))
+
+
+def _fetch(future: distributed.Future, name: str) -> Result:
+    """What the run `name` gave: a future that is lost or cancelled, or a broken connection, is a scheduler gone."""
+    try:
+        return future.result()
+    except (OSError, CancelledError):
+        raise SchedulerGone(f"the scheduler went away, {name} and others had not ended") from None
 
 
 def _fill(result: Result, told: Result) -> None:
