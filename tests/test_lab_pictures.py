@@ -1,8 +1,12 @@
 """What lessons share: grids of pictures, strips, dots, diagrams, tables and loops."""
 
+import re
+from html import unescape
+
 import numpy as np
 import pytest
 import torch
+from nbconvert.filters import markdown2html
 
 from oddlab.data import ImageDataset, read_folder, texture_folder
 from oddlab.lab import (
@@ -123,6 +127,11 @@ class TestTables:
         )
         assert repr(table) == "    AUROC        images\na   0.93 ± 0.04  1,344\nb   0.5"
         assert table._repr_markdown_().splitlines()[1:3] == ["| --- | ---: | ---: |", "| a | 0.93 ± 0.04 | 1,344 |"]
+
+    @pytest.mark.parametrize("name", ["|z|", "a*b*c", "<b>", "`x`", "a\\|b"])
+    def test_marks_of_markdown_in_a_cell_are_shown_as_they_are(self, name):
+        html = markdown2html(NumberTable({name: {name: name}})._repr_markdown_())
+        assert [unescape(cell) for cell in re.findall("<t[hd].*?>(.+?)</t", html)] == [name] * 3
 
     def test_rows_with_other_headings_are_refused(self):
         with pytest.raises(ValueError, match=r"rows: expected the headings \['x'\] in each, got \['y'\] in 'b'"):

@@ -112,6 +112,13 @@ def test_it_carries_the_outputs_of_one_clean_run(notebook):
     assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
 
 
+def test_every_row_of_its_tables_has_as_many_cells(notebook):
+    outputs = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    shown = sources(notebook, "markdown") + [data["text/markdown"] for data in outputs if "text/markdown" in data]
+    for table in re.findall(r"(?:^\|.*\n?)+", "\n\n".join(shown), flags=re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table
+
+
 def test_its_parameters_are_literals_and_only_they_are_in_their_cell(notebook):
     (cell,) = tagged(notebook, "parameters")
     body = ast.parse(cell.source).body

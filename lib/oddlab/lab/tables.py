@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
@@ -41,8 +42,10 @@ class NumberTable:
         )
 
     def _repr_markdown_(self) -> str:
-        rule = ["---", *["---:"] * (len(self.lines[0]) - 1)]
-        return "\n".join("| " + " | ".join(line) + " |" for line in (self.lines[0], rule, *self.lines[1:]))
+        # A bar would begin a new cell, as in |z|, and the other marks would be read as Markdown or HTML.
+        heading, *lines = [[re.sub(r"([\\|*<`])", r"\\\1", cell) for cell in line] for line in self.lines]
+        rule = ["---", *["---:"] * (len(heading) - 1)]
+        return "\n".join("| " + " | ".join(line) + " |" for line in (heading, rule, *lines))
 
 
 def shown(cell: Cell, digits: int) -> str:
