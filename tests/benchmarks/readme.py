@@ -42,6 +42,7 @@ BEST = [
 RATIOS = {"sampling_ratio": "sampling ratio", "rows": "rows kept", "image_AUROC": "image AUROC", "sd": "sd"}
 OVERHEAD = {"way": "way", "seconds": "seconds", "each": "seconds a notebook"}
 KILLS = {"killed": "killed", "after s": "after, s", "whole": "runs that were whole then"}
+ALIKE = {"model": "model", "data": "data", "all": "image AUROC", "sd all": "sd", "new": "on new cells", "sd new": "sd"}
 NOTEBOOKS = {"notebook": "notebook", "seconds": "seconds", "GB": "GB", "redraw ms": "redraw, ms"}
 
 
@@ -92,6 +93,21 @@ def ratios(rows: list[dict]) -> str:
     return table([by_task[task] for task in BEST if task in by_task], columns)
 
 
+def same_cells(found: dict[str, dict]) -> str:
+    """How many photographs show a cell that another shows too, and what the detectors reach without those."""
+    shares = [
+        {
+            "data": name,
+            "photographs": of["photographs"],
+            "show a cell that another shows": of["alike"],
+            "of good test images, in training too (%)": of["share"],
+        }
+        for name, of in found.items()
+    ]
+    rows = [row for of in found.values() for row in of["rows"]]
+    return f"{table(shares, {name: name for name in shares[0]})}\n\n{table(rows, ALIKE)}"
+
+
 def tables() -> dict[str, str]:
     """By the name of the place where each belongs."""
     parts, detection = stored("parts"), stored("detection")
@@ -102,6 +118,7 @@ def tables() -> dict[str, str]:
         "ratios": ratios(parts["2 CPU cores"]["rows"]),
         "files": table(stored("many_files")["rows"], FILES),
         "detection": on_each(detection, figures),
+        "same-cells": same_cells(stored("same_cells")),
         "speed": on_each(parts, PARTS, lambda row: "AUROC" not in row["checked"]),
         "detectors": on_each(parts, DETECTORS, lambda row: "AUROC" in row["checked"]),
         "figures": on_each(stored("figures"), FIGURES),
