@@ -12,8 +12,8 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 from PIL import Image
 
-from oddlab.lab import heat_map, record, show, subplots
-from oddlab.lab.figures import WIDTH, key_figure, png, use_defaults
+from oddlab.lab import figures, heat_map, record, show, subplots
+from oddlab.lab.figures import WIDTH, key_figure, of_256_colours, png, use_defaults
 
 
 def pixels(figure: Figure) -> np.ndarray:
@@ -171,3 +171,21 @@ class TestRecord:
         with pytest.raises(ValueError, match="auroc: expected a finite number, got"):
             record(seconds=1.0, auroc=value)
         assert capsys.readouterr().out == ""
+
+
+def test_256_colours_keep_a_colour_bar_and_pale_areas():
+    figure, (left, right) = subplots(1, 2, figsize=(9.5, 3.6))
+    generator = torch.Generator().manual_seed(0)
+    heat = torch.nn.functional.interpolate(80 * torch.rand(1, 1, 8, 8, generator=generator), size=128, mode="bicubic")
+    grey = torch.rand(1, 128, 128, generator=generator).expand(3, -1, -1)
+    bar = figure.colorbar(heat_map(left, grey, heat[0, 0], vmin=30, vmax=80), ax=left)
+    for k in range(6):
+        right.fill_between([0, 1], -k, k, alpha=0.2)
+    image = figures.pixels(figure)
+    difference = np.abs(np.asarray(image, dtype=int) - np.asarray(of_256_colours(image).convert("RGB"), dtype=int))
+    difference = difference.max(axis=2)
+    for ax, most in ((bar.ax, 20), (right, 6)):
+        first, bottom, last, top = map(int, ax.get_window_extent().extents)
+        inside = difference[image.height - top + 2 : image.height - bottom - 2, first + 2 : last - 2]
+        assert np.percentile(inside, 99) <= most, (ax, inside.max())
+    assert difference[0, 0] == 0

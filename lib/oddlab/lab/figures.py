@@ -92,9 +92,25 @@ def encoded(image: Pillow.Image) -> tuple[bytes, str]:
     'png'
     """
     plot, photograph = io.BytesIO(), io.BytesIO()
-    image.quantize(256).save(plot, "PNG", optimize=True)
+    of_256_colours(image).save(plot, "PNG", optimize=True)
     image.save(photograph, "JPEG", quality=88)
     return min((plot.getvalue(), "png"), (photograph.getvalue(), "jpeg"), key=lambda pair: len(pair[0]))
+
+
+def of_256_colours(image: Pillow.Image) -> Pillow.Image:
+    """The image in white, the colours of its larger areas, and ones spread over all that occur.
+
+    The first alone would turn the colour bar of a heat map over a photograph into a few steps, the last alone would
+    give pale areas other tints.
+
+    >>> of_256_colours(Pillow.new("RGB", (9, 9), "white")).getpixel((0, 0))
+    0
+    """
+    frequent = image.quantize(127, method=Pillow.Quantize.MEDIANCUT).getpalette() or []
+    spread = image.quantize(128, method=Pillow.Quantize.MAXCOVERAGE).getpalette() or []
+    palette = Pillow.new("P", (1, 1))
+    palette.putpalette([255, 255, 255, *frequent[: 3 * 127], *spread[: 3 * 128]])
+    return image.quantize(palette=palette, dither=Pillow.Dither.NONE)
 
 
 def key_figure(notebook: Mapping[str, Any]) -> tuple[str, str] | None:
