@@ -13,6 +13,7 @@ from IPython.display import Image, display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image as Pillow
+from scipy.spatial import KDTree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,9 +109,14 @@ def of_256_colours(image: Pillow.Image) -> Pillow.Image:
     """
     frequent = image.quantize(127, method=Pillow.Quantize.MEDIANCUT).getpalette() or []
     spread = image.quantize(128, method=Pillow.Quantize.MAXCOVERAGE).getpalette() or []
-    palette = Pillow.new("P", (1, 1))
-    palette.putpalette([255, 255, 255, *frequent[: 3 * 127], *spread[: 3 * 128]])
-    return image.quantize(palette=palette, dither=Pillow.Dither.NONE)
+    palette = np.array([255, 255, 255, *frequent[: 3 * 127], *spread[: 3 * 128]], dtype=np.uint8).reshape(-1, 3)
+    # Pillow looks up the nearest colour of a coarse grid, which gives white a tint.
+    packed = np.asarray(image, dtype=np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
+    colours, places = np.unique(packed, return_inverse=True)
+    _, nearest = KDTree(palette).query(np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1))
+    indexed = Pillow.fromarray(nearest[places].reshape(packed.shape).astype(np.uint8))
+    indexed.putpalette(palette.tobytes())
+    return indexed
 
 
 def key_figure(notebook: Mapping[str, Any]) -> tuple[str, str] | None:
