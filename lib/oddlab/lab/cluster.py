@@ -161,7 +161,7 @@ def run_many(
 
 
 def _fetch(future: distributed.Future, name: str) -> Result:
-    """What the run `name` gave: a future that is lost or cancelled, or a broken connection, is a scheduler gone."""
+    """What the run `name` gave; raises `SchedulerGone` if the connection broke or the run was cancelled with it."""
     try:
         return future.result()
     except (OSError, CancelledError):
