@@ -313,12 +313,26 @@ def test_a_command_that_is_ended_goes_on_from_its_folder(tmp_path, ending):
     ended = [folder.name for folder in (tmp_path / "out").glob("seed=*")]
     assert ended and all(read_run(tmp_path / "out" / name).status == "ok" for name in ended)
     if ending == signal.SIGINT:
-        assert begun.returncode == 130 and f"oddlab sweep {path} -p seed=0,1,2,3 --jobs 2 --resume --out out" in said
+        assert begun.returncode == 130, said
+        assert f"oddlab sweep {path} -p seed=0,1,2,3 --jobs 2 --resume --out out" in said
     go.touch()
     done = CliRunner().invoke(main, [*arguments[:-1], str(tmp_path / "out"), "--resume"])
     assert done.exit_code == 0, done.output
     assert "4 of 4 runs ok" in done.output
     assert pd.read_csv(tmp_path / "out/table.csv")["score"].tolist() == [10, 11, 12, 13]
+
+
+def test_the_table_needs_nothing_that_an_interruption_could_leave_half_imported(tmp_path):
+    # An import of pandas that is broken off can't be repeated in the same process, and the table is written after it.
+    path = write_notebook(tmp_path, RECORD)
+    code = (
+        "import sys\nfrom oddlab.lab import sweeping\n"
+        "def show(results):\n    assert 'pandas' in sys.modules\n    raise KeyboardInterrupt\n"
+        f"try:\n    sweeping.sweep({str(path)!r}, {{'seed': [0]}}, out='out', on_progress=show)\n"
+        "except KeyboardInterrupt:\n    print('interrupted')"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.stdout == "interrupted\n", ran.stderr
 
 
 def test_run_takes_jobs(tmp_path):

@@ -14,15 +14,15 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
+
+import pandas
 
 from oddlab.lab.parameters import Refused, from_here
 from oddlab.lab.result import Result
 from oddlab.lab.runner import TIMEOUT, describe_run, find_notebooks, plan, run_notebook, write_whole
-
-if TYPE_CHECKING:
-    import pandas
+from oddlab.lab.sweep_page import sweep_page
 
 LIMIT = 100
 """Runs that are begun without being asked for."""
@@ -232,8 +232,6 @@ def table_of(names: Sequence[str], results: Sequence[Result]) -> pandas.DataFram
        k status  auroc  seconds   MB error
     0  1     ok    0.9      0.0  0.0
     """
-    import pandas
-
     rows = []
     for result in results:
         error = result.errors[0] if result.errors else None
@@ -255,8 +253,6 @@ def write_table(out: Path, names: Sequence[str], results: Sequence[Result]) -> N
 
 def write_results(out: Path, names: Sequence[str], results: Sequence[Result]) -> None:
     """Write `table.csv` and `index.html` into `out`."""
-    from oddlab.lab.sweep_page import sweep_page
-
     write_table(out, names, results)
     write_whole(out / "index.html", sweep_page(out, names, results, table_of(names, results), describe_run()))
 
