@@ -20,6 +20,7 @@ from oddlab.data import (
     split,
     texture_folder,
 )
+from oddlab.data.samples import split_groups
 
 
 def write(path, size=(20, 16), value=128):
@@ -105,6 +106,27 @@ def test_a_validation_split_is_disjoint_seeded_and_takes_of_every_kind():
     assert not set(first) & set(second) and set(first) | set(second) == set(samples)
     assert [sum(s.defect == kind for s in first) for kind in ("good", "hole")] == [5, 5]
     assert split(samples, 0.5, random_state=0) == (first, second) != split(samples, 0.5, random_state=1)
+
+
+def test_groups_stay_whole_in_a_split_and_both_parts_get_of_every_kind():
+    def group(i, good, holes):
+        kinds = ["good"] * good + ["hole"] * holes
+        return [Sample(data_home() / f"{i}_{j}.png", kind) for j, kind in enumerate(kinds)]
+
+    groups = [
+        group(0, 5, 0),
+        group(1, 3, 2),
+        *(group(i, 1, 0) for i in range(2, 14)),
+        *(group(i, 0, 1) for i in (14, 15)),
+    ]
+    firsts = []
+    for random_state in range(20):
+        first, second = split_groups(groups, 0.5, random_state)
+        assert sorted([*first, *second], key=str) == sorted(groups, key=str)
+        assert [sum(s.defect == kind for g in first for s in g) for kind in ("good", "hole")] == [10, 2]
+        assert split_groups(groups, 0.5, random_state) == (first, second)
+        firsts.append(first)
+    assert 5 < sum(groups[0] in first for first in firsts) < 20 and any(groups[1] in first for first in firsts)
 
 
 def test_the_data_module_splits_shuffles_and_refuses(folder):

@@ -43,8 +43,8 @@ def test_the_figures_are_those_that_the_benchmarks_wrote(name):
 
 def test_what_the_lesson_on_fastflow_says_of_the_benchmark_is_so():
     sentence = (
-        "ahead of PaDiM and PatchCore on poly solar cells and on the textures, level on mono, "
-        "and not ahead on magnetic tiles, and it takes longest to fit, but for PatchCore on the tiles"
+        "ahead of PaDiM and PatchCore on the textures, level with the best of them on solar cells, "
+        "and not ahead on magnetic tiles, and it takes longest to fit, but for PatchCore 10 % on the tiles"
     )
     assert sentence in (ROOT / "notebooks/19_fastflow.ipynb").read_text()
     rows = readme.stored("detection")["one CPU core"]["rows"]
@@ -54,9 +54,9 @@ def test_what_the_lesson_on_fastflow_says_of_the_benchmark_is_so():
         others = [of[name]["image_AUROC"] for name in of if name.startswith(("PaDiM", "PatchCore"))]
         lead[data] = of["FastFlow"]["image_AUROC"] - max(others)
         slowest[data] = max(of, key=lambda name: of[name]["fit s"])
-    assert min(lead[data] for data in ("solar poly", "brick", "grass", "gravel")) > 0
-    assert abs(lead["solar mono"]) < 0.01 and lead["magnetic tiles"] < 0
-    assert slowest.pop("magnetic tiles").startswith("PatchCore")
+    assert min(lead[data] for data in ("brick", "grass", "gravel")) > 0
+    assert max(abs(lead[data]) for data in ("solar mono", "solar poly")) < 0.01 and lead["magnetic tiles"] < 0
+    assert slowest.pop("magnetic tiles") == "PatchCore 10 %"
     assert set(slowest.values()) == {"FastFlow"}
 
 

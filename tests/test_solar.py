@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,36 @@ def test_three_disjoint_seeded_sets_of_each_kind():
     assert read_solar("mono", random_state=torch.Generator().manual_seed(3)) == read_solar(
         "mono", random_state=torch.Generator().manual_seed(3)
     )
+
+
+def test_photographs_that_look_alike_are_in_one_set():
+    listed = [line.split() for line in Path(solar.__file__).with_name(solar.LOOK_ALIKES).read_text().splitlines()]
+    names = [name for line in listed for name in line]
+    assert len(listed) == 276 and len(set(names)) == len(names) == 1057 and min(map(len, listed)) > 1
+    kind_of = {image.stem: kind for image, _, kind in solar._cells()}
+    assert all(len({kind_of[name] for name in line}) == 1 for line in listed)
+    for arguments in (dict(kinds="mono"), dict(kinds=["mono", "poly"], good_up_to=1 / 3, train_share=0.8)):
+        for random_state in range(3):
+            sets = read_solar(**arguments, random_state=random_state)
+            set_of = {sample.image.stem: number for number, part in enumerate(sets) for sample in part}
+            assert all(len({set_of[name] for name in line if name in set_of}) <= 1 for line in listed)
+            assert sum(len({name for name in line if name in set_of}) > 1 for line in listed) > 50
+
+
+def test_look_alikes_are_found_in_the_photographs():
+    import look_alikes
+
+    images = [image for image, _, kind in solar._cells() if kind == "mono"][:200]
+    streaks = torch.stack([look_alikes.pixels(image) for image in images])
+    assert (look_alikes.resemblance(streaks).diagonal() == -1).all()
+    twice = torch.cat([streaks, 0.9 * streaks[:3] + 0.05])  # darker and with less contrast: the same cells again
+    alike = look_alikes.resemblance(twice) > look_alikes.LIMIT
+    assert all(alike[i, 200 + i] for i in range(3)) and alike.float().mean() < 0.05
+
+
+def test_fewer_are_trained_on_where_too_few_look_like_good_ones_alone():
+    train, val, test = read_solar("poly", train_share=0.95)
+    assert 700 < len(train) < 0.95 * 920 and len(train) + len(val) + len(test) == 1322
 
 
 def test_limits_decide_what_is_good_and_what_is_defective():

@@ -42,7 +42,14 @@ BEST = [
 RATIOS = {"sampling_ratio": "sampling ratio", "rows": "rows kept", "image_AUROC": "image AUROC", "sd": "sd"}
 OVERHEAD = {"way": "way", "seconds": "seconds", "each": "seconds a notebook"}
 KILLS = {"killed": "killed", "after s": "after, s", "whole": "runs that were whole then"}
-ALIKE = {"model": "model", "data": "data", "all": "image AUROC", "sd all": "sd", "new": "on new cells", "sd new": "sd"}
+ALIKE = {
+    "model": "model",
+    "data": "data",
+    "apart": "image AUROC, drawn one by one",
+    "sd apart": "sd",
+    "together": "look-alikes kept together",
+    "sd together": "sd",
+}
 NOTEBOOKS = {"notebook": "notebook", "seconds": "seconds", "GB": "GB", "redraw ms": "redraw, ms"}
 
 
@@ -93,14 +100,15 @@ def ratios(rows: list[dict]) -> str:
     return table([by_task[task] for task in BEST if task in by_task], columns)
 
 
-def same_cells(found: dict[str, dict]) -> str:
-    """How many photographs show a cell that another shows too, and what the detectors reach without those."""
+def look_alikes(found: dict[str, dict]) -> str:
+    """How many photographs look like another, and what the detectors reach if those are in different sets or not."""
     shares = [
         {
             "data": name,
             "photographs": of["photographs"],
-            "show a cell that another shows": of["alike"],
-            "of good test images, in training too (%)": of["share"],
+            "look like another": of["alike"],
+            "groups": of["groups"],
+            "drawn one by one: of the good test images, like one of training (%)": of["share"],
         }
         for name, of in found.items()
     ]
@@ -118,7 +126,7 @@ def tables() -> dict[str, str]:
         "ratios": ratios(parts["2 CPU cores"]["rows"]),
         "files": table(stored("many_files")["rows"], FILES),
         "detection": on_each(detection, figures),
-        "same-cells": same_cells(stored("same_cells")),
+        "look-alikes": look_alikes(stored("look_alikes")),
         "speed": on_each(parts, PARTS, lambda row: "AUROC" not in row["checked"]),
         "detectors": on_each(parts, DETECTORS, lambda row: "AUROC" in row["checked"]),
         "figures": on_each(stored("figures"), FIGURES),

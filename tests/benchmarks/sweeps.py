@@ -139,7 +139,7 @@ def draw(table: pd.DataFrame) -> None:
     ax.set_xscale("log")
     ax.set_xlabel("sampling ratio of PatchCore")
     ax.set_ylabel("image AUROC")
-    ax.legend()
+    figure.legend(loc="outside right center")
     figure.savefig(PICTURE, dpi=110)
 
 

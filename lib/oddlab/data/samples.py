@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,16 +42,49 @@ def split(
     """
     seed = seed_of(random_state)
     first, second = [], []
-    defects = taken = 0
-    for kind in sorted({sample.defect for sample in samples}):
+    for kind, n_first in _shares(samples, share).items():
         of_kind = [sample for sample in samples if sample.defect == kind]
-        if kind == "good":
-            n_first = round(share * len(of_kind))
-        else:
-            defects += len(of_kind)
-            n_first = math.floor(share * defects + 0.5) - taken
-            taken += n_first
         drawn = set(random.Random(f"{seed} {kind}").sample(range(len(of_kind)), n_first))
         for i, sample in enumerate(of_kind):
             (first if i in drawn else second).append(sample)
     return first, second
+
+
+def split_groups(
+    groups: Sequence[Sequence[Sample]], share: float, random_state: int | torch.Generator | None
+) -> tuple[list[Sequence[Sample]], list[Sequence[Sample]]]:
+    """The same with groups of samples, each of which stays whole: two lists of groups.
+
+    Groups are taken for the first part in an order that `random_state` decides, but for those that would exceed its
+    share of the good samples or of a kind of defect. So it has its share exactly where enough groups are small, and
+    otherwise fewer.
+
+    >>> groups = [[Sample(Path(f"{i}.png"))] * size for i, size in enumerate([3, 1, 1, 1])]
+    >>> a, b = split_groups(groups, share=0.5, random_state=0)
+    >>> sum(len(group) for group in a), sum(len(group) for group in b)
+    (3, 3)
+    """
+    room = Counter(_shares([sample for group in groups for sample in group], share))
+    first, second = [], []
+    for group in random.Random(f"{seed_of(random_state)} groups").sample(list(groups), len(groups)):
+        needed = Counter(sample.defect for sample in group)
+        if needed <= room:
+            room -= needed
+            first.append(group)
+        else:
+            second.append(group)
+    return first, second
+
+
+def _shares(samples: Sequence[Sample], share: float) -> dict[str, int]:
+    """How many of each kind the first part gets, by the name of the kind, in order."""
+    shares = {}
+    defects = taken = 0
+    for kind, n in sorted(Counter(sample.defect for sample in samples).items()):
+        if kind == "good":
+            shares[kind] = round(share * n)
+        else:
+            defects += n
+            shares[kind] = math.floor(share * defects + 0.5) - taken
+            taken += shares[kind]
+    return shares

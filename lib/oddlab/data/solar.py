@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from oddlab.data.samples import Sample, split
+from oddlab.data.samples import Sample, split_groups
 
 KINDS = ("mono", "poly")
 """Cells of one crystal, which are even, and of many, whose grain shows."""
@@ -17,6 +17,9 @@ PACKAGE = "elpv-dataset"
 
 LICENCE = "solar cells: the ELPV data set (Buerhop-Lutz et al. 2018), CC BY-NC-SA 4.0, not for commercial use"
 """Printed the first time that a process reads them."""
+
+LOOK_ALIKES = "solar_look_alikes.txt"
+"""A file beside this one: in each line the names of photographs that look alike, without their ending."""
 
 _licence_is_said = False
 
@@ -37,17 +40,19 @@ def read_solar(
     """Training, validation and test images of single solar cells: three disjoint sets, drawn by `random_state`.
 
     The 2,624 electroluminescence photographs (300 x 300 grey pixels, from 44 modules) of the package `elpv-dataset`.
-    An expert gave each the probability p that the cell is defective: 0, 1/3, 2/3 or 1. There are no masks, and no
-    record of which cells are from one module, nor of which photographs show the same cell, so both may be in different
-    sets. About 36 % of the good test photographs of poly cells and 26 % of mono cells show a cell of the training set;
-    without them the detectors' AUROC is lower by 0.03 to 0.06 and by 0.004 to 0.01 (`tests/benchmarks/same_cells.py`).
+    An expert gave each the probability p that the cell is defective: 0, 1/3, 2/3 or 1. There are no masks.
+
+    Many photographs share their fine pattern, be it that they show one cell twice or cells that were made one after
+    another. The package does not record them; `solar_look_alikes.txt` lists what `tests/benchmarks/look_alikes.py`
+    found, and photographs of one line are kept in one set. Cells of one module may still be in different sets.
 
     Args:
         kinds: "mono", "poly", or both in a list.
         good_up_to: the largest p of a good cell.
         defective_from: the smallest p of a defective one; what lies between is in no set.
-        train_share: of the good cells, to train; the others are halved between validation and test, and so are the
-            defective ones.
+        train_share: of the good cells, to train, none of which looks like a defective one; the others are halved
+            between validation and test, and so are the defective ones. The shares are exact up to one image unless
+            look-alikes, which stay together, leave no choice.
         random_state: decides which cells are where; an int, a `torch.Generator` or None.
 
     Raises `ValueError` for other kinds and limits, `RuntimeError` if the package is not installed.
@@ -76,9 +81,28 @@ def read_solar(
         for image, p, kind in _cells()
         if kind in wanted and (p <= good_up_to or p >= defective_from)
     ]
-    train, rest = split([sample for sample in samples if not sample.label], train_share, random_state)
-    val, test = split(rest + [sample for sample in samples if sample.label], 0.5, random_state)
-    return train, val, test
+    groups = _group(samples)
+    good = [group for group in groups if not any(sample.label for sample in group)]
+    others = [group for group in groups if any(sample.label for sample in group)]
+    n_train = train_share * sum(not sample.label for sample in samples)
+    train, rest = split_groups(good, min(1, n_train / sum(map(len, good))), random_state)
+    val, test = split_groups(rest + others, 0.5, random_state)
+    return _flatten(train), _flatten(val), _flatten(test)
+
+
+def _group(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """The samples, those together that look alike."""
+    found = Path(__file__).with_name(LOOK_ALIKES).read_text()
+    line_of = {image: i for i, line in enumerate(found.splitlines()) for image in line.split()}
+    groups: dict[int | str, list[Sample]] = {}
+    for sample in samples:
+        name = sample.image.stem
+        groups.setdefault(line_of.get(name, name), []).append(sample)
+    return list(groups.values())
+
+
+def _flatten(groups: Sequence[Sequence[Sample]]) -> list[Sample]:
+    return sorted((sample for group in groups for sample in group), key=lambda sample: (sample.defect, sample.image))
 
 
 def _kind(p: float, good_up_to: float) -> str:
