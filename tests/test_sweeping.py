@@ -297,7 +297,9 @@ def test_a_command_that_is_ended_goes_on_from_its_folder(tmp_path, ending):
     wait = f"import pathlib, time\nwhile seed > 1 and not pathlib.Path({str(go)!r}).exists():\n    time.sleep(0.05)"
     path = write_notebook(tmp_path, wait, RECORD)
     arguments = ["sweep", str(path), "-p", "seed=0,1,2,3", "--jobs", "2", "--out", "out"]
-    code = "import sys; from oddlab.cli import main; main(sys.argv[1:])"
+    # A process that was begun in the background, as by a script, ignores SIGINT unless it is told otherwise.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; import sys; from oddlab.cli import main; main(sys.argv[1:])"
     begun = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         cwd=tmp_path,
