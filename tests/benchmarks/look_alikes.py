@@ -95,8 +95,7 @@ def scores(model_name: str, train: Tensor, test: Tensor, seed: int) -> np.ndarra
     return torch.cat([model(images)["pred_scores"] for images in test.split(32)]).cpu().numpy()
 
 
-def measure(kind: str, device: torch.device) -> dict:
-    images, alike, group = find(kind)
+def measure(kind: str, images: list[Path], alike: np.ndarray, n_groups: int, device: torch.device) -> dict:
     row_of = {image: row for row, image in enumerate(images)}
     shares = []
     figures: dict[str, list[tuple[float, float]]] = {name: [] for name in QUICK}
@@ -127,7 +126,7 @@ def measure(kind: str, device: torch.device) -> dict:
     return {
         "photographs": len(images),
         "alike": int(alike.any(axis=1).sum()),
-        "groups": len(lines(images, group)),
+        "groups": n_groups,
         "share": round(statistics.mean(shares)),
         "rows": rows,
     }
@@ -137,9 +136,13 @@ def measure(kind: str, device: torch.device) -> dict:
 @click.option("--device", default="auto", show_default=True)
 def main(device: str) -> None:
     quiet_lightning()
-    found = [line for kind in solar.KINDS for line in lines(*find(kind)[::2])]
-    LOOK_ALIKES.write_text("\n".join(found) + "\n")
-    of_each = {name: measure(kind, choose_device(device)) for name, kind in SOLAR.items()}
+    found = {kind: find(kind) for kind in solar.KINDS}
+    groups = {kind: lines(images, group) for kind, (images, _, group) in found.items()}
+    LOOK_ALIKES.write_text("".join(f"{line}\n" for of_kind in groups.values() for line in of_kind))
+    of_each = {}
+    for name, kind in SOLAR.items():
+        images, alike, _ = found[kind]
+        of_each[name] = measure(kind, images, alike, len(groups[kind]), choose_device(device))
     RESULTS.write_text(json.dumps(of_each, indent=1) + "\n")
     readme.write()
 

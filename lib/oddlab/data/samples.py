@@ -53,11 +53,11 @@ def split(
 def split_groups(
     groups: Sequence[Sequence[Sample]], share: float, random_state: int | torch.Generator | None
 ) -> tuple[list[Sequence[Sample]], list[Sequence[Sample]]]:
-    """The same with groups of samples, each of which stays whole: two lists of groups.
+    """Two disjoint parts of `groups`, of which each group is in one: the first with `share` of all samples, as `split`.
 
-    Groups are taken for the first part in an order that `random_state` decides, but for those that would exceed its
-    share of the good samples or of a kind of defect. So it has its share exactly where enough groups are small, and
-    otherwise fewer.
+    `random_state` decides the order in which groups are taken for the first part. A group is passed over if the part
+    would get more than its share of the good samples or of a kind of defect; so it gets fewer only where no group is
+    small enough to fill it.
 
     >>> groups = [[Sample(Path(f"{i}.png"))] * size for i, size in enumerate([3, 1, 1, 1])]
     >>> a, b = split_groups(groups, share=0.5, random_state=0)

@@ -50,9 +50,8 @@ def read_solar(
         kinds: "mono", "poly", or both in a list.
         good_up_to: the largest p of a good cell.
         defective_from: the smallest p of a defective one; what lies between is in no set.
-        train_share: of the good cells, to train, none of which looks like a defective one; the others are halved
-            between validation and test, and so are the defective ones. The shares are exact up to one image unless
-            look-alikes, which stay together, leave no choice.
+        train_share: of the good cells, to train. Cells that look like a defective one are not trained on, so there may
+            be fewer. The other good cells are halved between validation and test, and so are the defective ones.
         random_state: decides which cells are where; an int, a `torch.Generator` or None.
 
     Raises `ValueError` for other kinds and limits, `RuntimeError` if the package is not installed.

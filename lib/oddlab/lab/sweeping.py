@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import pandas
+import pandas  # not later: an import that an interruption breaks off cannot be repeated, and the table needs it
 
 from oddlab.lab.parameters import Refused, from_here
 from oddlab.lab.result import Result
